@@ -32,6 +32,11 @@ struct ipv4_header {
  * IP_OPTIONS). On success r is cut to exactly the payload: trailing link padding is gone.
  */
 enum tern_drop tern_ipv4_parse(struct reader *r, const struct csum_ops *csum, struct ipv4_header *out);
+/*
+ * The same for a packet quoted by ICMP: neither its checksum nor its options are looked at, and
+ * its total length may exceed what r holds.
+ */
+enum tern_drop tern_ipv4_parse_quoted(struct reader *r, struct ipv4_header *out);
 /* Writes 20 bytes with their checksum; header_len is taken as 20. */
 void tern_ipv4_emit(struct writer *w, const struct ipv4_header *h);
 /*

@@ -13,8 +13,9 @@ struct udp_header {
 };
 
 /*
- * Parses and, when pseudo is given (the sum of the pseudo-header), verifies the checksum; a
- * zero checksum is "none" in IPv4. r is cut to the data (RFC 768: len may be under the IP
+ * Parses and, when pseudo is given, verifies the checksum; a zero checksum is "none" in IPv4.
+ * *pseudo is the sum of the pseudo-header with all that r holds as its length; the datagram's
+ * own length is put in its place. r is cut to the data (RFC 768: len may be under the IP
  * payload's).
  */
 enum tern_drop tern_udp_parse(struct reader *r, const struct csum_ops *csum, const uint64_t *pseudo,
