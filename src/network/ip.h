@@ -1,0 +1,150 @@
+/*
+ * The network layer: routes, IPv4 input checks and output, fragments, ICMP, and paths: what a
+ * connection caches about where its packets go. Families other than IPv4 find their place
+ * beside ipv4.c; nothing above this header knows which one it is using.
+ */
+#ifndef TERN_NETWORK_IP_H
+#define TERN_NETWORK_IP_H
+
+#include "link/link.h"
+#include "wire/ipv4.h"
+
+#define ROUTES_MAX 64
+#define IP_PMTU_MIN 552 /* never believed below (RFC 1191 3, RFC 5927 7.2): Linux's min_pmtu */
+
+struct route {
+	struct tern_addr prefix, gateway;
+	uint8_t prefix_len; /* in bits of the mapped form: 96 + IPv4's */
+	uint8_t nif;
+};
+
+/*
+ * Where packets from src to dst go: shared by all connections of that pair, counted by reference,
+ * kept while referenced. Looks itself up again when the link's or the route table's epoch moves.
+ */
+struct path {
+	uint32_t refs;
+	uint32_t epoch;	     /* of link and routes when looked up */
+	struct tern_addr src, dst, next_hop;
+	uint8_t nif;
+	bool routed;	     /* false: no route at present */
+	bool loopback;	     /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
+	uint32_t header_len; /* link and IP header: where the transport's begins in a frame */
+	uint32_t mtu;	     /* IP bytes: the interface's, or less if the path said so */
+	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	bool mac_known;
+	struct mac mac;
+};
+
+/* A whole datagram for us, its IP header taken off and checked. */
+struct ip_in {
+	int nif;
+	struct tern_addr src, dst;
+	uint8_t protocol, ttl, tos;
+	bool group;	    /* to (or from) a broadcast or multicast address, of link or network */
+	bool csum_valid;    /* the device vouches for the transport checksum */
+	uint16_t gso_size;  /* the device joined segments of this size, or 0 */
+	const uint8_t *data;
+	uint32_t len;
+};
+
+/* An ICMP error about a packet that we (seem to have) sent. */
+struct ip_error {
+	int nif;
+	struct tern_addr src, dst; /* of the packet quoted: src is ours */
+	struct tern_addr from;	   /* who reports */
+	uint8_t protocol;
+	uint8_t type, code;	   /* ICMPv4's */
+	uint32_t mtu;		   /* FRAG_NEEDED: the next hop's, or guessed by RFC 1191 5 tables; else 0 */
+	int err;		   /* the tern_err it amounts to */
+	bool hard;		   /* RFC 1122 4.2.3.9: protocol, port, (frag needed is neither) */
+	const uint8_t *data;	   /* transport bytes quoted, at least 8 */
+	uint32_t len;
+};
+
+struct ip_ops {
+	/* false: nobody there (the IP layer then answers protocol or port unreachable). */
+	bool (*deliver)(void *context, const struct ip_in *in);
+	void (*error)(void *context, const struct ip_error *error);
+	void (*path_changed)(void *context, int nif); /* parked senders may try again */
+};
+
+struct ip {
+	struct core *core;
+	struct link *link;
+	const struct ip_ops *ops;
+	void *context;
+	struct route route[ROUTES_MAX];
+	uint32_t route_count, route_epoch;
+	struct pool paths;
+	struct htab path_table;
+	struct siphash_key key;
+	struct wheel wheel;	/* reassembly timers */
+	struct reassembly *reassembly; /* fragments: fragment.c's own, or NULL before the first */
+	struct {
+		uint64_t tokens_at; /* ns; token bucket for errors sent, RFC 1812 4.3.2.8 */
+		uint32_t tokens;
+	} icmp;
+	struct siphash_key id_key; /* IP identification, per destination (RFC 7739 in spirit) */
+	uint64_t id_counter;
+};
+
+void tern_ip_init(struct ip *ip, struct core *core, struct link *link, const struct ip_ops *ops, void *context);
+void tern_ip_fini(struct ip *ip);
+int tern_ip_route_add(struct ip *ip, const struct tern_addr *prefix, unsigned prefix_len,
+	const struct tern_addr *gateway, int nif);
+/* The link's upcalls, to be registered by stack.c with the struct ip as context. */
+extern const struct link_ops tern_ip_link_ops;
+/* IP packets of a device, also those the loopback feeds back. */
+void tern_ip_input(struct ip *ip, int nif, const struct tern_frame *frame, const uint8_t *data,
+	uint32_t len, bool group);
+void tern_ip_advance(struct ip *ip);
+uint64_t tern_ip_deadline(const struct ip *ip);
+
+/*
+ * The path from src (unspecified: chosen) to dst, with a reference taken; NULL and *err
+ * (TERN_ENETUNREACH, TERN_EADDRNOTAVAIL when src is not ours, TERN_ENOMEM).
+ */
+struct path *tern_path_get(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, int *err);
+void tern_path_put(struct ip *ip, struct path *path);
+/* Whether a frame can be sent on it now. Cheap when nothing changed. LINK_FAILED also without a route. */
+enum link_answer tern_path_ready(struct ip *ip, struct path *path);
+/* The MTU in force (after expiry of a learnt one). */
+uint32_t tern_path_mtu(struct ip *ip, struct path *path);
+/* Learns a smaller MTU from an ICMP error that the transport believes; floor IP_PMTU_MIN. */
+void tern_path_too_big(struct ip *ip, struct path *path, uint32_t mtu);
+
+struct ip_out {
+	uint8_t protocol, tos;
+	uint8_t ttl; /* 0: the default */
+	bool dont_fragment;
+	uint32_t len; /* transport header and data; may exceed the MTU with gso */
+};
+/*
+ * Writes link and IP headers before a transport segment already in the frame at
+ * path->header_len, and sets frame->len. The path must be LINK_READY. Counts.
+ */
+void tern_path_emit(struct ip *ip, struct path *path, struct tern_frame *frame, const struct ip_out *out);
+
+/*
+ * Sends a datagram that no connection pulls: head and body are copied, fragmented if they must
+ * be, and queued. src unspecified: chosen. 0, TERN_ENETUNREACH, TERN_EMSGSIZE (dont_fragment, or
+ * over 65,515), TERN_EAGAIN, TERN_ENOMEM, TERN_EACCES (broadcast without allow_broadcast).
+ */
+struct ip_datagram {
+	struct tern_addr src, dst;
+	struct ip_out out; /* len is set by the callee */
+	bool allow_broadcast;
+	const void *head;
+	uint32_t head_len;
+	const void *body;
+	uint32_t body_len;
+};
+int tern_ip_send(struct ip *ip, const struct ip_datagram *d);
+/* The source address a datagram to dst would carry. 0 or TERN_ENETUNREACH. */
+int tern_ip_source(struct ip *ip, const struct tern_addr *dst, struct tern_addr *src);
+bool tern_ip_is_ours(const struct ip *ip, const struct tern_addr *addr);
+/* Limited, subnet or all-zero broadcast of any interface, or multicast. */
+bool tern_ip_is_group(const struct ip *ip, const struct tern_addr *addr);
+
+#endif
