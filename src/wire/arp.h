@@ -5,7 +5,7 @@
 #include <tern/types.h>
 #include "wire/ethernet.h"
 
-#define ARP_LEN	    28
+#define ARP_LEN     28
 #define ARP_REQUEST 1
 #define ARP_REPLY   2
 

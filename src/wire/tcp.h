@@ -10,11 +10,11 @@
 #include "base/bytes.h"
 #include "base/seq.h"
 
-#define TCP_HEADER_LEN	    20
+#define TCP_HEADER_LEN      20
 #define TCP_HEADER_LEN_MAX  60
 #define TCP_OPTIONS_LEN_MAX 40
 #define TCP_SACK_BLOCKS_MAX 4
-#define TCP_WSCALE_MAX	    14 /* RFC 7323 2.3: larger is read as 14 */
+#define TCP_WSCALE_MAX      14 /* RFC 7323 2.3: larger is read as 14 */
 
 /* The flags byte, and the NS/AE bit above it (RFC 9293 3.1; AE: RFC 9768). */
 #define TCP_FIN 0x001
@@ -25,17 +25,17 @@
 #define TCP_URG 0x020
 #define TCP_ECE 0x040
 #define TCP_CWR 0x080
-#define TCP_AE	0x100
+#define TCP_AE  0x100
 
 /* Which options a segment carries: bits of tcp_options.has. */
-#define TCP_OPT_MSS	     0x01
-#define TCP_OPT_WSCALE	     0x02
-#define TCP_OPT_SACK_OK	     0x04
-#define TCP_OPT_SACK	     0x08
+#define TCP_OPT_MSS          0x01
+#define TCP_OPT_WSCALE       0x02
+#define TCP_OPT_SACK_OK      0x04
+#define TCP_OPT_SACK         0x08
 #define TCP_OPT_TIMESTAMP    0x10
 #define TCP_OPT_FASTOPEN     0x20 /* a cookie, or a request for one when it is empty (RFC 7413) */
 #define TCP_OPT_USER_TIMEOUT 0x40 /* RFC 5482 */
-#define TCP_OPT_UNKNOWN	     0x80 /* at least one option of another kind, skipped */
+#define TCP_OPT_UNKNOWN      0x80 /* at least one option of another kind, skipped */
 
 struct tcp_sack_block {
 	tern_seq lo, hi; /* [lo, hi) */
