@@ -2,15 +2,7 @@
 #ifndef TEST_UNIT_WIRE_PACKETS_H
 #define TEST_UNIT_WIRE_PACKETS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+#include "test/unit/support.h"
 #include "base/bytes.h"
 
 /* Captured between two Linux 6.x namespaces over a veth with offloads off. */
@@ -77,36 +69,6 @@ static inline struct bytes bytes_hex(const char *text, size_t skip)
 		b.data[i] = (uint8_t)(nibble(text[2 * (i + skip)]) << 4 |
 				      nibble(text[2 * (i + skip) + 1]));
 	return b;
-}
-
-/* xorshift64*: the same numbers on every run. */
-struct chance {
-	uint64_t state;
-};
-
-static inline uint32_t chance_u32(struct chance *c)
-{
-	c->state ^= c->state >> 12;
-	c->state ^= c->state << 25;
-	c->state ^= c->state >> 27;
-	return (uint32_t)((c->state * 0x2545f4914f6cdd1dULL) >> 32);
-}
-
-static inline uint16_t chance_u16(struct chance *c)
-{
-	return (uint16_t)chance_u32(c);
-}
-
-static inline uint8_t chance_u8(struct chance *c)
-{
-	return (uint8_t)chance_u32(c);
-}
-
-static inline void chance_fill(struct chance *c, void *data, size_t len)
-{
-	uint8_t *p = data;
-	for (size_t i = 0; i < len; i++)
-		p[i] = chance_u8(c);
 }
 
 #endif

@@ -5,15 +5,15 @@
 static void a_packet_survives_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {2};
+	struct test_rand c = {2};
 	for (int i = 0; i < 1000; i++) {
 		uint8_t a[8];
-		chance_fill(&c, a, sizeof a);
+		test_rand_fill(&c, a, sizeof a);
 		struct arp_packet in = {.op = i % 2 ? ARP_REQUEST : ARP_REPLY,
 			.sender = load_addr_v4(a),
 			.target = load_addr_v4(a + 4)};
-		chance_fill(&c, &in.sender_mac, 6);
-		chance_fill(&c, &in.target_mac, 6);
+		test_rand_fill(&c, &in.sender_mac, 6);
+		test_rand_fill(&c, &in.target_mac, 6);
 		uint8_t buf[ARP_LEN];
 		struct writer w = {buf};
 		tern_arp_emit(&w, &in);

@@ -4,12 +4,12 @@
 static void a_header_survives_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {1};
+	struct test_rand c = {1};
 	for (int i = 0; i < 1000; i++) {
 		struct eth_header in, out;
-		chance_fill(&c, &in.dst, 6);
-		chance_fill(&c, &in.src, 6);
-		in.type = chance_u16(&c);
+		test_rand_fill(&c, &in.dst, 6);
+		test_rand_fill(&c, &in.src, 6);
+		in.type = (uint16_t)test_rand_u32(&c);
 		uint8_t buf[ETH_HEADER_LEN];
 		struct writer w = {buf};
 		tern_eth_emit(&w, &in);

@@ -31,21 +31,22 @@ static void check_round_trip(const struct icmpv4_message *in)
 static void echoes_and_errors_survive_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {5};
+	struct test_rand c = {5};
 	uint8_t body[150];
 	for (int i = 0; i < 3000; i++) {
-		chance_fill(&c, body, sizeof body);
-		struct icmpv4_message m = {.body = body, .body_len = chance_u32(&c) % sizeof body};
+		test_rand_fill(&c, body, sizeof body);
+		struct icmpv4_message m = {
+			.body = body, .body_len = test_rand_u32(&c) % sizeof body};
 		switch (i % 3) {
 		case 0:
 			m.type = i % 2 ? ICMP_ECHO_REQUEST : ICMP_ECHO_REPLY;
-			m.id = chance_u16(&c);
-			m.sequence = chance_u16(&c);
+			m.id = (uint16_t)test_rand_u32(&c);
+			m.sequence = (uint16_t)test_rand_u32(&c);
 			break;
 		case 1:
 			m.type = ICMP_UNREACHABLE;
 			m.code = ICMP_CODE_FRAG_NEEDED;
-			m.mtu = chance_u16(&c);
+			m.mtu = (uint16_t)test_rand_u32(&c);
 			break;
 		case 2:
 			m.type = ICMP_TIME_EXCEEDED;

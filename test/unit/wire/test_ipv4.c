@@ -36,21 +36,21 @@ static enum tern_drop parse_with_options(const uint8_t *options, size_t len, str
 static void a_header_survives_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {3};
+	struct test_rand c = {3};
 	for (int i = 0; i < 5000; i++) {
 		uint8_t a[8];
-		chance_fill(&c, a, sizeof a);
+		test_rand_fill(&c, a, sizeof a);
 		struct ipv4_header in = {.src = load_addr_v4(a),
 			.dst = load_addr_v4(a + 4),
-			.tos = chance_u8(&c),
-			.ttl = chance_u8(&c),
-			.protocol = chance_u8(&c),
+			.tos = (uint8_t)test_rand_u32(&c),
+			.ttl = (uint8_t)test_rand_u32(&c),
+			.protocol = (uint8_t)test_rand_u32(&c),
 			.header_len = IPV4_HEADER_LEN,
-			.total_len = (uint16_t)(IPV4_HEADER_LEN + chance_u32(&c) % 100),
-			.id = chance_u16(&c),
-			.fragment_offset = chance_u16(&c) & 0xfff8,
-			.dont_fragment = chance_u32(&c) & 1,
-			.more_fragments = chance_u32(&c) & 1};
+			.total_len = (uint16_t)(IPV4_HEADER_LEN + test_rand_u32(&c) % 100),
+			.id = (uint16_t)test_rand_u32(&c),
+			.fragment_offset = (uint16_t)test_rand_u32(&c) & 0xfff8,
+			.dont_fragment = test_rand_u32(&c) & 1,
+			.more_fragments = test_rand_u32(&c) & 1};
 		uint8_t buf[120] = {0};
 		struct writer w = {buf};
 		tern_ipv4_emit(&w, &in);
@@ -249,10 +249,10 @@ static void the_pseudo_header_of_ipv6_counts_all_sixteen_bytes(void **state)
 {
 	(void)state;
 	/* RFC 8200 8.1, laid out and summed byte by byte. */
-	struct chance c = {4};
+	struct test_rand c = {4};
 	for (int i = 0; i < 1000; i++) {
 		uint8_t p[40] = {0};
-		chance_fill(&c, p, 36);
+		test_rand_fill(&c, p, 36);
 		p[36] = p[37] = p[38] = 0;
 		p[39] = IPPROTO_TCP_NUM;
 		struct tern_addr src, dst;

@@ -65,47 +65,47 @@ static void assert_segments_equal(const struct tcp_segment *a, const struct tcp_
 	assert_options_equal(&a->options, &b->options);
 }
 
-static void random_syn_options(struct chance *c, struct tcp_options *o)
+static void random_syn_options(struct test_rand *c, struct tcp_options *o)
 {
-	o->has = (uint8_t)(chance_u8(c) & ~(TCP_OPT_UNKNOWN | TCP_OPT_SACK));
-	o->mss = chance_u16(c);
-	o->wscale = chance_u8(c) % (TCP_WSCALE_MAX + 1);
-	unsigned pairs = chance_u8(c) % 8; /* 0, or 4..16 */
+	o->has = (uint8_t)((uint8_t)test_rand_u32(c) & ~(TCP_OPT_UNKNOWN | TCP_OPT_SACK));
+	o->mss = (uint16_t)test_rand_u32(c);
+	o->wscale = (uint8_t)test_rand_u32(c) % (TCP_WSCALE_MAX + 1);
+	unsigned pairs = (uint8_t)test_rand_u32(c) % 8; /* 0, or 4..16 */
 	o->fastopen_len = (uint8_t)(pairs ? 2 * pairs + 2 : 0);
-	chance_fill(c, o->fastopen, sizeof o->fastopen);
+	test_rand_fill(c, o->fastopen, sizeof o->fastopen);
 	if (o->has & TCP_OPT_FASTOPEN) /* with all the others a long cookie would not fit */
 		o->has &= (uint8_t)~TCP_OPT_USER_TIMEOUT;
 }
 
-static void random_sack(struct chance *c, struct tcp_options *o, unsigned most)
+static void random_sack(struct test_rand *c, struct tcp_options *o, unsigned most)
 {
-	o->sack_count = (uint8_t)(1 + chance_u8(c) % most);
+	o->sack_count = (uint8_t)(1 + (uint8_t)test_rand_u32(c) % most);
 	o->has |= TCP_OPT_SACK;
 	for (unsigned i = 0; i < o->sack_count; i++) {
-		o->sack[i].lo = seq(chance_u32(c));
-		o->sack[i].hi = seq_add(o->sack[i].lo, 1 + chance_u32(c) % 0x7fffffff);
+		o->sack[i].lo = seq(test_rand_u32(c));
+		o->sack[i].hi = seq_add(o->sack[i].lo, 1 + test_rand_u32(c) % 0x7fffffff);
 	}
 }
 
-static void random_segment(struct chance *c, struct tcp_segment *s)
+static void random_segment(struct test_rand *c, struct tcp_segment *s)
 {
-	*s = (struct tcp_segment){.src_port = chance_u16(c),
-		.dst_port = chance_u16(c),
-		.seq = seq(chance_u32(c)),
-		.ack = seq(chance_u32(c)),
-		.flags = chance_u16(c) & 0x1ff,
-		.window = chance_u16(c),
-		.urgent = chance_u16(c),
-		.data_len = chance_u8(c)};
+	*s = (struct tcp_segment){.src_port = (uint16_t)test_rand_u32(c),
+		.dst_port = (uint16_t)test_rand_u32(c),
+		.seq = seq(test_rand_u32(c)),
+		.ack = seq(test_rand_u32(c)),
+		.flags = (uint16_t)test_rand_u32(c) & 0x1ff,
+		.window = (uint16_t)test_rand_u32(c),
+		.urgent = (uint16_t)test_rand_u32(c),
+		.data_len = (uint8_t)test_rand_u32(c)};
 	struct tcp_options *o = &s->options;
-	o->tsval = chance_u32(c);
-	o->tsecr = chance_u32(c);
-	o->user_timeout = chance_u16(c);
+	o->tsval = test_rand_u32(c);
+	o->tsecr = test_rand_u32(c);
+	o->user_timeout = (uint16_t)test_rand_u32(c);
 	if (s->flags & TCP_SYN)
 		random_syn_options(c, o);
 	else
-		o->has = chance_u8(c) & (TCP_OPT_TIMESTAMP | TCP_OPT_USER_TIMEOUT);
-	if (!(s->flags & TCP_SYN) && chance_u8(c) % 2)
+		o->has = (uint8_t)test_rand_u32(c) & (TCP_OPT_TIMESTAMP | TCP_OPT_USER_TIMEOUT);
+	if (!(s->flags & TCP_SYN) && (uint8_t)test_rand_u32(c) % 2)
 		random_sack(c, o, o->has == (TCP_OPT_TIMESTAMP | TCP_OPT_USER_TIMEOUT) ? 2 : 3);
 	s->len = s->data_len + !!(s->flags & TCP_SYN) + !!(s->flags & TCP_FIN);
 }
@@ -113,7 +113,7 @@ static void random_segment(struct chance *c, struct tcp_segment *s)
 static void a_segment_survives_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {7};
+	struct test_rand c = {7};
 	for (int i = 0; i < 50000; i++) {
 		struct tcp_segment in, out;
 		random_segment(&c, &in);
@@ -431,7 +431,7 @@ static void every_count_of_sack_blocks_is_written_as_far_as_it_fits(void **state
 	for (unsigned has = 0; has < 4; has++)
 		for (uint8_t count = 0; count <= 4; count++) {
 			struct tcp_segment in = {.flags = TCP_ACK}, out;
-			struct chance c = {8};
+			struct test_rand c = {8};
 			random_sack(&c, &in.options, 1);
 			for (unsigned i = 0; i < 4; i++)
 				in.options.sack[i] = (struct tcp_sack_block){seq(i), seq(i + 10)};

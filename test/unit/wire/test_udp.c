@@ -22,12 +22,12 @@ static enum tern_drop parse(const uint8_t *data, size_t len, struct reader *r, s
 static void a_datagram_survives_emit_and_parse(void **state)
 {
 	(void)state;
-	struct chance c = {6};
+	struct test_rand c = {6};
 	for (int i = 0; i < 5000; i++) {
 		uint8_t buf[200];
-		size_t data_len = chance_u32(&c) % 150;
-		chance_fill(&c, buf + UDP_HEADER_LEN, data_len);
-		struct udp_header in = {chance_u16(&c), chance_u16(&c),
+		size_t data_len = test_rand_u32(&c) % 150;
+		test_rand_fill(&c, buf + UDP_HEADER_LEN, data_len);
+		struct udp_header in = {(uint16_t)test_rand_u32(&c), (uint16_t)test_rand_u32(&c),
 			(uint16_t)(UDP_HEADER_LEN + data_len), true};
 		struct writer w = {buf};
 		tern_udp_emit(&w, &in, pseudo_of_real(in.len),
