@@ -24,12 +24,13 @@ struct tern_udp_opts {
 	bool broadcast;	 /* may send to a broadcast address */
 };
 
-/* TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_ENETUNREACH, TERN_ENOMEM. */
+/* TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_ENETUNREACH, TERN_EINVAL, TERN_ENOMEM. */
 int tern_udp_open(struct tern_stack *stack, const struct tern_udp_opts *opts, struct tern_udp *out);
 /*
  * Sends one datagram, fragmented if it must be; to is NULL on a connected socket. Returns 0,
  * TERN_EMSGSIZE over 65,507 bytes, TERN_EAGAIN when the interface's queue is full, TERN_ENETUNREACH,
- * TERN_EACCES for a broadcast not asked for, TERN_EINVAL without a destination, or a pending
+ * TERN_EHOSTUNREACH when the neighbour does not answer, TERN_EACCES for a broadcast not asked for,
+ * TERN_EINVAL without a destination, TERN_EISCONN with one on a connected socket, TERN_ENOMEM, or a pending
  * error of the socket.
  */
 int tern_udp_send(struct tern_stack *stack, struct tern_udp udp, const void *data, size_t len,

@@ -8,24 +8,31 @@
 
 #include "base/core.h"
 #include "base/htab.h"
+#include "base/siphash.h"
 #include "base/wheel.h"
 #include "wire/ethernet.h"
 
-#define NIF_ADDRS_MAX	  4
+#define NIF_ADDRS_MAX     4
 #define NIF_QUEUE_PACKETS 512 /* at most this many packets wait on an interface */
+/* Nor more bytes than this, nor than a quarter of the budget; neighbours' queues likewise. */
+#define NIF_QUEUE_BYTES (4u << 20)
 
 /* A packet on its way out, IP header first; what is in front of data is room for the link's. */
 struct packet {
 	struct packet *next;
-	uint32_t size; /* bytes of the whole allocation */
-	uint32_t len;  /* bytes at data */
+	uint32_t size;  /* bytes of the whole allocation */
+	uint32_t len;   /* bytes at data */
 	struct mac dst; /* filled when it is queued on the interface */
+	uint16_t type;  /* EtherType; ETHERTYPE_IPV4 unless the link layer says otherwise */
 	uint8_t *data;
 };
 
 struct nif_addr {
 	struct tern_addr addr;
-	uint8_t prefix_len; /* of the address's own family */
+	uint8_t prefix_len;    /* of the address's own family */
+	uint8_t announcements; /* still to be made (RFC 5227 2.3) */
+	bool defended;         /* at defended_at, ns, somebody's claim to it was answered */
+	uint64_t defended_at;
 };
 
 struct nif {
@@ -36,9 +43,19 @@ struct nif {
 	uint32_t header_len; /* 14, or 0 on raw and loopback */
 	struct packet *queue, **queue_tail;
 	uint32_t queued;
+	size_t queued_bytes;
 };
 
 struct neighbour;
+
+/* Neighbours by usefulness, least first; within a list the one longest there first. */
+enum neigh_list {
+	NEIGH_LIST_FAILED,
+	NEIGH_LIST_ASKED, /* INCOMPLETE */
+	NEIGH_LIST_STALE,
+	NEIGH_LIST_KNOWN, /* REACHABLE, DELAY, PROBE */
+	NEIGH_LISTS
+};
 
 /* Whether frames can go to a next hop now. */
 enum link_answer {
@@ -50,8 +67,8 @@ enum link_answer {
 struct link_ops {
 	/* An IP packet arrived: data is what followed the link header. group: sent to a link
 	 * broadcast or multicast. */
-	void (*ip_input)(void *context, int nif, const struct tern_frame *frame, const uint8_t *data,
-		uint32_t len, bool group);
+	void (*ip_input)(void *context, int nif, const struct tern_frame *frame,
+		const uint8_t *data, uint32_t len, bool group);
 	/* A neighbour of this interface became reachable or was given up. */
 	void (*neighbour_changed)(void *context, int nif);
 	/* A queued packet could not be delivered: its neighbour did not answer. */
@@ -64,27 +81,39 @@ struct link {
 	void *context;
 	struct nif nif[TERN_NIF_MAX];
 	uint32_t nif_count;
-	struct wheel wheel; /* neighbour timers */
+	struct wheel wheel;          /* neighbour timers, and the two below */
+	struct wheel_entry announce; /* the next announcements of our addresses */
+	struct wheel_entry
+		wake; /* an unresolved neighbour was evicted: those who wait, ask again */
 	struct pool neighbours;
 	struct htab table;
+	struct {
+		struct neighbour *head, **tail;
+	} list[NEIGH_LISTS];
+	size_t held_bytes; /* of packets in neighbours' queues */
 	struct siphash_key key;
-	uint32_t epoch; /* grows whenever an interface, address or neighbour's MAC changes */
+	uint32_t epoch; /* grows whenever an interface or address changes, or a MAC is no longer
+			   sure */
 };
 
-void tern_link_init(struct link *link, struct core *core, const struct link_ops *ops, void *context);
+/* Makes the loopback too: interface 0, "lo", MTU 65535, 127.0.0.1/8. */
+void tern_link_init(
+	struct link *link, struct core *core, const struct link_ops *ops, void *context);
 void tern_link_fini(struct link *link);
 int tern_link_nif_add(struct link *link, const struct tern_nif_opts *opts);
-int tern_link_addr_add(struct link *link, int nif, const struct tern_addr *addr, unsigned prefix_len);
+int tern_link_addr_add(
+	struct link *link, int nif, const struct tern_addr *addr, unsigned prefix_len);
 
 /* One frame from a device: Ethernet, ARP, or up to ip_input. */
 void tern_link_input(struct link *link, int nif, const struct tern_frame *frame);
 /* Fires neighbour timers that are due: bounded. */
 void tern_link_advance(struct link *link);
-uint64_t tern_link_deadline(const struct link *link); /* TERN_NEVER if none; now if packets are queued is not included */
+uint64_t tern_link_deadline(const struct link
+		*link); /* TERN_NEVER if none; now if packets are queued is not included */
 
 /* Whether, and with which MAC, frames go to next_hop now; begins asking when it is not known. */
-enum link_answer tern_link_resolve(struct link *link, int nif, const struct tern_addr *next_hop,
-	struct mac *out);
+enum link_answer tern_link_resolve(
+	struct link *link, int nif, const struct tern_addr *next_hop, struct mac *out);
 /* Tells that next_hop was just heard from by a higher layer (forward progress). */
 void tern_link_confirm(struct link *link, int nif, const struct tern_addr *next_hop);
 
@@ -101,6 +130,12 @@ int tern_link_send(struct link *link, int nif, const struct tern_addr *next_hop,
 /* Moves the oldest queued packet into a device's frame; false when none waits. */
 bool tern_link_pull(struct link *link, int nif, struct tern_frame *frame);
 
+/* Which of the interface's addresses to use towards next_hop: one whose prefix holds it, else
+ * the first; NULL if it has none. */
+const struct nif_addr *tern_link_source(
+	const struct link *link, int nif, const struct tern_addr *next_hop);
+/* Whether the packet queue of the interface has room for n more packets of size bytes. */
+bool tern_link_room(const struct link *link, int nif, uint32_t n, uint32_t size);
 /* The interface that has this address, or -1. Loopback owns all of 127.0.0.0/8. */
 int tern_link_nif_of(const struct link *link, const struct tern_addr *addr);
 

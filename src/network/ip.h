@@ -9,8 +9,11 @@
 #include "link/link.h"
 #include "wire/ipv4.h"
 
-#define ROUTES_MAX 64
+#define ROUTES_MAX  64
 #define IP_PMTU_MIN 552 /* never believed below (RFC 1191 3, RFC 5927 7.2): Linux's min_pmtu */
+
+#define IP_HEADROOM    (ETH_HEADER_LEN + IPV4_HEADER_LEN)
+#define IP_ID_COUNTERS 256
 
 struct route {
 	struct tern_addr prefix, gateway;
@@ -24,16 +27,20 @@ struct route {
  */
 struct path {
 	uint32_t refs;
-	uint32_t epoch;	     /* of link and routes when looked up */
+	uint32_t epoch; /* of link and routes when looked up */
 	struct tern_addr src, dst, next_hop;
 	uint8_t nif;
-	bool routed;	     /* false: no route at present */
-	bool loopback;	     /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
-	uint32_t header_len; /* link and IP header: where the transport's begins in a frame */
-	uint32_t mtu;	     /* IP bytes: the interface's, or less if the path said so */
+	bool routed;          /* false: no route at present */
+	bool loopback;        /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
+	uint32_t header_len;  /* link and IP header: where the transport's begins in a frame */
+	uint32_t mtu;         /* IP bytes: the interface's, or less if the path said so */
 	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
 	bool mac_known;
 	struct mac mac;
+	/* While mac_known: link and IP header of a packet with all that varies zero, and the sum
+	 * over its IP part. */
+	uint8_t header[IP_HEADROOM];
+	uint32_t header_sum;
 };
 
 /* A whole datagram for us, its IP header taken off and checked. */
@@ -41,9 +48,9 @@ struct ip_in {
 	int nif;
 	struct tern_addr src, dst;
 	uint8_t protocol, ttl, tos;
-	bool group;	    /* to (or from) a broadcast or multicast address, of link or network */
-	bool csum_valid;    /* the device vouches for the transport checksum */
-	uint16_t gso_size;  /* the device joined segments of this size, or 0 */
+	bool group;        /* to (or from) a broadcast or multicast address, of link or network */
+	bool csum_valid;   /* the device vouches for the transport checksum */
+	uint16_t gso_size; /* the device joined segments of this size, or 0 */
 	const uint8_t *data;
 	uint32_t len;
 };
@@ -52,13 +59,13 @@ struct ip_in {
 struct ip_error {
 	int nif;
 	struct tern_addr src, dst; /* of the packet quoted: src is ours */
-	struct tern_addr from;	   /* who reports */
+	struct tern_addr from;     /* who reports */
 	uint8_t protocol;
-	uint8_t type, code;	   /* ICMPv4's */
-	uint32_t mtu;		   /* FRAG_NEEDED: the next hop's, or guessed by RFC 1191 5 tables; else 0 */
-	int err;		   /* the tern_err it amounts to */
-	bool hard;		   /* RFC 1122 4.2.3.9: protocol, port, (frag needed is neither) */
-	const uint8_t *data;	   /* transport bytes quoted, at least 8 */
+	uint8_t type, code; /* ICMPv4's */
+	uint32_t mtu; /* FRAG_NEEDED: the next hop's, or guessed by RFC 1191 5 tables; else 0 */
+	int err;      /* the tern_err it amounts to */
+	bool hard;    /* RFC 1122 4.2.3.9: protocol, port, (frag needed is neither) */
+	const uint8_t *data; /* transport bytes quoted, at least 8 */
 	uint32_t len;
 };
 
@@ -79,17 +86,19 @@ struct ip {
 	struct pool paths;
 	struct htab path_table;
 	struct siphash_key key;
-	struct wheel wheel;	/* reassembly timers */
-	struct reassembly *reassembly; /* fragments: fragment.c's own, or NULL before the first */
+	struct reassembly *reassembly; /* fragment.c's own, or NULL while there is none */
 	struct {
 		uint64_t tokens_at; /* ns; token bucket for errors sent, RFC 1812 4.3.2.8 */
 		uint32_t tokens;
 	} icmp;
-	struct siphash_key id_key; /* IP identification, per destination (RFC 7739 in spirit) */
-	uint64_t id_counter;
+	/* IP identification: each destination counts from a secret number of its own, in a
+	 * counter it shares with few others (RFC 7739 5.3, for IPv4). */
+	struct siphash_key id_key;
+	uint16_t id_counter[IP_ID_COUNTERS];
 };
 
-void tern_ip_init(struct ip *ip, struct core *core, struct link *link, const struct ip_ops *ops, void *context);
+void tern_ip_init(struct ip *ip, struct core *core, struct link *link, const struct ip_ops *ops,
+	void *context);
 void tern_ip_fini(struct ip *ip);
 int tern_ip_route_add(struct ip *ip, const struct tern_addr *prefix, unsigned prefix_len,
 	const struct tern_addr *gateway, int nif);
@@ -105,9 +114,11 @@ uint64_t tern_ip_deadline(const struct ip *ip);
  * The path from src (unspecified: chosen) to dst, with a reference taken; NULL and *err
  * (TERN_ENETUNREACH, TERN_EADDRNOTAVAIL when src is not ours, TERN_ENOMEM).
  */
-struct path *tern_path_get(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, int *err);
+struct path *tern_path_get(
+	struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, int *err);
 void tern_path_put(struct ip *ip, struct path *path);
-/* Whether a frame can be sent on it now. Cheap when nothing changed. LINK_FAILED also without a route. */
+/* Whether a frame can be sent on it now. Cheap when nothing changed. LINK_FAILED also without a
+ * route. */
 enum link_answer tern_path_ready(struct ip *ip, struct path *path);
 /* The MTU in force (after expiry of a learnt one). */
 uint32_t tern_path_mtu(struct ip *ip, struct path *path);
@@ -124,12 +135,15 @@ struct ip_out {
  * Writes link and IP headers before a transport segment already in the frame at
  * path->header_len, and sets frame->len. The path must be LINK_READY. Counts.
  */
-void tern_path_emit(struct ip *ip, struct path *path, struct tern_frame *frame, const struct ip_out *out);
+void tern_path_emit(
+	struct ip *ip, struct path *path, struct tern_frame *frame, const struct ip_out *out);
 
 /*
  * Sends a datagram that no connection pulls: head and body are copied, fragmented if they must
  * be, and queued. src unspecified: chosen. 0, TERN_ENETUNREACH, TERN_EMSGSIZE (dont_fragment, or
- * over 65,515), TERN_EAGAIN, TERN_ENOMEM, TERN_EACCES (broadcast without allow_broadcast).
+ * over 65,515), TERN_EAGAIN, TERN_ENOMEM, TERN_EHOSTUNREACH (the
+ * neighbour did not answer lately), TERN_EADDRNOTAVAIL (src is not ours), TERN_EACCES (broadcast
+ * without allow_broadcast).
  */
 struct ip_datagram {
 	struct tern_addr src, dst;
