@@ -1,0 +1,219 @@
+#include "host/host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "host/error.h"
+
+static void *heap_alloc(void *context, size_t size, size_t align)
+{
+	(void)context;
+	if (align <= _Alignof(max_align_t))
+		return malloc(size);
+	return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+static void heap_free(void *context, void *ptr, size_t size)
+{
+	(void)context;
+	(void)size;
+	free(ptr);
+}
+
+static int make_stack(struct tern_host *host, const struct tern_host_opts *opts)
+{
+	struct tern_config config;
+	tern_config_init(&config);
+	config.allocator = (struct tern_allocator){heap_alloc, heap_free, NULL};
+	if (opts->budget)
+		config.budget = opts->budget;
+	if (getrandom(config.seed, sizeof config.seed, 0) != (ssize_t)sizeof config.seed)
+		return tern_error_set("getrandom: %s", strerror(errno));
+	host->stack = tern_stack_new(&config, tern_host_now());
+	if (!host->stack)
+		return tern_error_set(
+			"the stack cannot be made with a budget of %zu bytes", config.budget);
+	if (opts->trace.see)
+		tern_trace_set(host->stack, &opts->trace);
+	if (opts->configure && opts->configure(opts->configure_context, host->stack) != 0)
+		return -1;
+	return 0;
+}
+
+static int add_gateway(struct tern_host *host, const char *gateway)
+{
+	static const struct tern_addr any;
+	struct tern_addr addr;
+	if (tern_addr_parse(gateway, &addr) != 0)
+		return tern_error_set("gateway %s: not an address", gateway);
+	int rc = tern_route_add(host->stack, &any, 0, &addr, host->nif);
+	return rc == 0 ? 0 : tern_error_set("gateway %s: %s", gateway, tern_err_text(rc));
+}
+
+/* A MAC that stays the same from run to run, so that neighbours' caches stay true. */
+static void make_mac(const struct tern_addr *addr, uint8_t mac[6])
+{
+	static const uint8_t none[6];
+	if (memcmp(mac, none, 6) != 0)
+		return;
+	mac[0] = 0x02; /* locally administered, unicast */
+	mac[1] = 0x74;
+	memcpy(mac + 2, addr->byte + 12, 4);
+}
+
+static int add_interface(
+	struct tern_host *host, const char *cidr, const struct tern_host_opts *opts)
+{
+	const struct tern_device *device = host->device;
+	struct tern_addr addr;
+	unsigned prefix_len;
+	if (!cidr || tern_cidr_parse(cidr, &addr, &prefix_len) != 0)
+		return tern_error_set(
+			"%s: not an address like 10.77.0.2/24", cidr ? cidr : "(none)");
+	struct tern_nif_opts nif = {
+		.mtu = device->mtu, .offload = device->offload, .raw_ip = device->raw_ip};
+	memcpy(nif.name, device->name, sizeof nif.name);
+	memcpy(nif.mac, device->mac, sizeof nif.mac);
+	make_mac(&addr, nif.mac);
+	host->nif = tern_nif_add(host->stack, &nif);
+	if (host->nif < 0)
+		return tern_error_set("%s: %s", device->name, tern_err_text(host->nif));
+	int rc = tern_nif_addr_add(host->stack, host->nif, &addr, prefix_len);
+	if (rc != 0)
+		return tern_error_set("%s: %s", cidr, tern_err_text(rc));
+	return opts->gateway ? add_gateway(host, opts->gateway) : 0;
+}
+
+static int make_buffers(struct tern_host *host)
+{
+	host->out_room = (tern_nif_frame_room(host->stack, host->nif) + 63) & ~(size_t)63;
+	host->out_buffers = malloc(host->out_room * HOST_BATCH);
+	return host->out_buffers ? 0 : tern_error_set("out of memory");
+}
+
+static int make_loop(struct tern_host *host)
+{
+	host->epoll = epoll_create1(EPOLL_CLOEXEC);
+	host->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (host->epoll < 0 || host->stop_fd < 0)
+		return tern_error_set("epoll, eventfd: %s", strerror(errno));
+	host->stop_watch.fd = host->stop_fd;
+	if (tern_loop_add(host, &host->stop_watch, EPOLLIN) != 0)
+		return -1;
+	if (!host->device)
+		return 0;
+	host->device_watch.fd = host->device->fd;
+	return tern_loop_add(host, &host->device_watch, EPOLLIN);
+}
+
+struct tern_host *tern_host_open_on(
+	struct tern_device *device, const char *cidr, const struct tern_host_opts *opts)
+{
+	static const struct tern_host_opts none;
+	if (!opts)
+		opts = &none;
+	struct tern_host *host = calloc(1, sizeof *host);
+	if (!host) {
+		tern_device_close(device);
+		tern_error_set("out of memory");
+		return NULL;
+	}
+	host->device = device;
+	host->epoll = host->stop_fd = -1;
+	host->nif = TERN_NIF_LOOPBACK;
+	if (make_stack(host, opts) == 0 && (!device || add_interface(host, cidr, opts) == 0) &&
+		make_buffers(host) == 0 && make_loop(host) == 0)
+		return host;
+	tern_host_close(host);
+	return NULL;
+}
+
+struct tern_host *tern_host_open(
+	const char *spec, const char *cidr, const struct tern_host_opts *opts)
+{
+	static const struct tern_host_opts none;
+	struct tern_impair_spec impair;
+	char why[128];
+	if (!opts)
+		opts = &none;
+	if (!spec)
+		return tern_host_open_on(NULL, NULL, opts);
+	if (opts->impair && tern_impair_parse(opts->impair, &impair, why, sizeof why) != 0) {
+		tern_error_set("impair: %s", why);
+		return NULL;
+	}
+	struct tern_device *device = tern_device_open(spec, &opts->device);
+	if (device && opts->impair)
+		device = tern_impaired_open(device, &impair, &impair, opts->impair_seed);
+	return device ? tern_host_open_on(device, cidr, opts) : NULL;
+}
+
+static void free_watches(struct tern_watch *watch)
+{
+	while (watch) {
+		struct tern_watch *next = watch->next;
+		free(watch);
+		watch = next;
+	}
+}
+
+void tern_host_close(struct tern_host *host)
+{
+	if (!host)
+		return;
+	if (host->stack)
+		tern_stack_free(host->stack);
+	tern_device_close(host->device);
+	if (host->epoll >= 0)
+		close(host->epoll);
+	if (host->stop_fd >= 0)
+		close(host->stop_fd);
+	free_watches(host->watches);
+	free_watches(host->graveyard);
+	free(host->out_buffers);
+	free(host->claims);
+	free(host);
+}
+
+struct tern_stack *tern_host_stack(struct tern_host *host)
+{
+	return host->stack;
+}
+
+struct tern_device *tern_host_device(struct tern_host *host)
+{
+	return host->device;
+}
+
+int tern_host_nif(const struct tern_host *host)
+{
+	return host->nif;
+}
+
+static bool grow_claims(struct tern_host *host, uint32_t slot)
+{
+	uint64_t size = host->claims_size ? host->claims_size : 64;
+	while (size <= slot)
+		size *= 2;
+	struct claim *claims = realloc(host->claims, size * sizeof *claims);
+	if (!claims)
+		return false;
+	memset(claims + host->claims_size, 0, (size - host->claims_size) * sizeof *claims);
+	host->claims = claims;
+	host->claims_size = (uint32_t)size;
+	return true;
+}
+
+int tern_host_claim(struct tern_host *host, struct tern_conn conn,
+	void (*see)(void *context, const struct tern_event *event), void *context)
+{
+	if (conn.slot >= host->claims_size && !grow_claims(host, conn.slot))
+		return TERN_ENOMEM;
+	host->claims[conn.slot] = (struct claim){conn.generation, see, context};
+	return 0;
+}
