@@ -2,7 +2,7 @@
  * An open-addressing hash table of 32-bit values (slots of a pool) under 32-bit keyed
  * hashes. It stores no keys: a look-up walks the values whose hash matches and the caller
  * compares. It grows while in use, moving a few entries with each insertion and removal, so
- * no call pays for all. An empty table owns no memory.
+ * no call pays for all. An empty table owns no memory. A probe is good until the table changes.
  *
  *	struct htab_probe p = tern_htab_probe(&table, hash);
  *	for (uint32_t v; tern_htab_next(&p, &v);)
@@ -26,14 +26,15 @@ struct htab_entry {
 
 struct htab_array {
 	struct htab_entry *entry;
-	uint32_t mask;	/* capacity - 1; entry is NULL when there is no array */
+	uint32_t mask; /* capacity - 1; entry is NULL when there is no array */
 	uint32_t count;
 };
 
 struct htab {
 	struct mem *mem;
 	struct htab_array now, old; /* while growing or shrinking, old drains into now */
-	uint32_t drained;	    /* places of old already emptied */
+	struct htab_array next;     /* before that: what now will be, while it is made vacant */
+	uint32_t done;              /* places of old emptied, or of next made vacant */
 };
 
 struct htab_probe {
