@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <tern/relay.h>
 #include <unistd.h>
 
 #include "host/error.h"
@@ -166,6 +167,8 @@ void tern_host_close(struct tern_host *host)
 {
 	if (!host)
 		return;
+	while (host->relays)
+		tern_relay_abort(host->relays);
 	if (host->stack)
 		tern_stack_free(host->stack);
 	tern_device_close(host->device);

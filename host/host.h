@@ -37,6 +37,7 @@ struct tern_host {
 	bool device_full; /* EPOLLOUT is awaited */
 	struct tern_watch device_watch, stop_watch;
 	struct tern_watch *watches, *graveyard;
+	struct tern_relay *relays; /* all there are */
 	struct claim *claims;
 	uint32_t claims_size;
 };

@@ -18,6 +18,8 @@
 #include <tern/tcp.h>
 #include <unistd.h>
 
+#include "host/host.h"
+
 #define SPANS     64
 #define CHUNK_MAX (128u << 10) /* bytes asked of the send buffer at a time */
 
@@ -29,6 +31,7 @@ enum direction {
 
 struct tern_relay {
 	struct tern_host *host;
+	struct tern_relay *next, **link; /* of the host's relays */
 	struct tern_conn conn;
 	int fd;
 	struct tern_watch *watch;
@@ -178,6 +181,9 @@ static void leave(struct tern_relay *r)
 		return;
 	struct tern_relay_opts opts = r->opts;
 	struct tern_relay_result result = r->result;
+	*r->link = r->next;
+	if (r->next)
+		r->next->link = r->link;
 	free(r);
 	if (opts.done)
 		opts.done(opts.context, &result);
@@ -237,6 +243,15 @@ static void conn_event(void *context, const struct tern_event *event)
 	leave(r);
 }
 
+static void enlist(struct tern_relay *r)
+{
+	r->next = r->host->relays;
+	r->link = &r->host->relays;
+	if (r->next)
+		r->next->link = &r->next;
+	*r->link = r;
+}
+
 struct tern_relay *tern_relay_start(
 	struct tern_host *host, struct tern_conn conn, int fd, const struct tern_relay_opts *opts)
 {
@@ -259,8 +274,10 @@ struct tern_relay *tern_relay_start(
 	 * there. */
 	r->watch =
 		tern_host_watch(host, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, fd_ready, r);
-	if (r->watch && tern_host_claim(host, conn, conn_event, r) == 0)
+	if (r->watch && tern_host_claim(host, conn, conn_event, r) == 0) {
+		enlist(r);
 		return r;
+	}
 	if (r->watch)
 		tern_host_unwatch(host, r->watch);
 	free(r);

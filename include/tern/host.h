@@ -46,7 +46,7 @@ struct tern_host *tern_host_open(
 /* The same with a device of one's own, which it takes, also when it fails. */
 struct tern_host *tern_host_open_on(
 	struct tern_device *device, const char *cidr, const struct tern_host_opts *opts);
-/* Closes all; nothing more is sent. NULL is allowed. */
+/* Aborts its relays and closes all; nothing more is sent. NULL is allowed. */
 void tern_host_close(struct tern_host *host);
 
 struct tern_stack *tern_host_stack(struct tern_host *host);

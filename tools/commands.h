@@ -1,0 +1,13 @@
+/* The subcommands of tern, one file each. argv[0] is the subcommand's name; they return the exit
+ * status. */
+#ifndef TOOLS_COMMANDS_H
+#define TOOLS_COMMANDS_H
+
+#define EXIT_USAGE 2
+
+int tern_command_fetch(int argc, char **argv);
+int tern_command_script(int argc, char **argv);
+int tern_command_serve(int argc, char **argv);
+int tern_command_wire(int argc, char **argv);
+
+#endif

@@ -1,0 +1,148 @@
+#include "tools/fetch_link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <tern/relay.h>
+#include <tern/tcp.h>
+#include <unistd.h>
+
+struct fetch_links {
+	struct tern_host *host;
+	int request[2]; /* a pipe of struct request pointers; writes that small are whole */
+	atomic_int error;
+};
+
+/* What curl's thread waits for; lives on its stack until `answered`. */
+struct request {
+	struct tern_endpoint to;
+	int fd, error;
+	sem_t answered;
+};
+
+/* One connection, for the relay's callbacks. */
+struct link {
+	struct fetch_links *links;
+	struct request *request; /* NULL once answered */
+	int program_end;
+};
+
+static void answer(struct link *link, int fd, int error)
+{
+	struct request *request = link->request;
+	link->request = NULL;
+	request->fd = fd;
+	request->error = error;
+	sem_post(&request->answered);
+}
+
+static void connected(void *context)
+{
+	struct link *link = context;
+	answer(link, link->program_end, 0);
+}
+
+static void done(void *context, const struct tern_relay_result *result)
+{
+	struct link *link = context;
+	if (link->request) {
+		close(link->program_end);
+		answer(link, -1, result->error ? result->error : TERN_ECONNABORTED);
+	} else if (result->error) {
+		atomic_store(&link->links->error, result->error);
+	}
+	free(link);
+}
+
+static void connect_link(struct link *link, int ends[2])
+{
+	struct tern_host *host = link->links->host;
+	struct tern_relay_opts opts = {.connected = connected, .done = done, .context = link};
+	struct tern_conn conn;
+	int rc = tern_tcp_connect(tern_host_stack(host),
+		&(struct tern_connect_opts){.remote = link->request->to}, &conn);
+	link->program_end = ends[1];
+	if (rc == 0 && tern_relay_start(host, conn, ends[0], &opts))
+		return;
+	if (rc == 0) {
+		tern_tcp_abort(tern_host_stack(host), conn);
+		rc = TERN_ENOMEM;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	answer(link, -1, rc);
+	free(link);
+}
+
+static void serve(struct fetch_links *links, struct request *request)
+{
+	int ends[2];
+	struct link *link = malloc(sizeof *link);
+	if (link && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0) {
+		*link = (struct link){.links = links, .request = request};
+		connect_link(link, ends);
+		return;
+	}
+	free(link);
+	request->fd = -1;
+	request->error = TERN_ENOMEM;
+	sem_post(&request->answered);
+}
+
+static void request_ready(void *context, uint32_t events)
+{
+	struct fetch_links *links = context;
+	struct request *request;
+	(void)events;
+	while (read(links->request[0], &request, sizeof request) == (ssize_t)sizeof request)
+		serve(links, request);
+}
+
+struct fetch_links *tern_fetch_links_new(struct tern_host *host)
+{
+	struct fetch_links *links = calloc(1, sizeof *links);
+	if (!links || pipe2(links->request, O_CLOEXEC) != 0) {
+		fprintf(stderr, "fetch: %s\n", strerror(errno));
+		free(links);
+		return NULL;
+	}
+	links->host = host;
+	if (fcntl(links->request[0], F_SETFL, O_NONBLOCK) == 0 &&
+		tern_host_watch(host, links->request[0], EPOLLIN, request_ready, links))
+		return links;
+	fprintf(stderr, "fetch: %s\n", tern_host_error());
+	tern_fetch_links_free(links);
+	return NULL;
+}
+
+void tern_fetch_links_free(struct fetch_links *links)
+{
+	close(links->request[0]);
+	close(links->request[1]);
+	free(links);
+}
+
+int tern_fetch_links_connect(struct fetch_links *links, const struct tern_endpoint *to, int *error)
+{
+	struct request request = {.to = *to, .fd = -1}, *pointer = &request;
+	*error = TERN_ENOMEM;
+	if (sem_init(&request.answered, 0, 0) != 0 ||
+		write(links->request[1], &pointer, sizeof pointer) != (ssize_t)sizeof pointer)
+		return -1;
+	while (sem_wait(&request.answered) != 0)
+		;
+	sem_destroy(&request.answered);
+	*error = request.error;
+	return request.fd;
+}
+
+int tern_fetch_links_error(struct fetch_links *links)
+{
+	return atomic_load(&links->error);
+}

@@ -1,0 +1,22 @@
+/*
+ * The bridge between libcurl, which wants connected sockets and may wait for them, and the loop's
+ * thread, which owns the stack and may not wait.
+ */
+#ifndef TOOLS_FETCH_LINK_H
+#define TOOLS_FETCH_LINK_H
+
+#include <tern/host.h>
+
+struct fetch_links;
+
+/* In the loop's thread; NULL after saying why. */
+struct fetch_links *tern_fetch_links_new(struct tern_host *host);
+void tern_fetch_links_free(struct fetch_links *links);
+
+/* In curl's thread: waits until a connection is ESTABLISHED. Returns a stream socket, or -1 with
+ * the reason in *error. */
+int tern_fetch_links_connect(struct fetch_links *links, const struct tern_endpoint *to, int *error);
+/* The error of the last connection that was cut (not closed) since ESTABLISHED; 0 if none. */
+int tern_fetch_links_error(struct fetch_links *links);
+
+#endif

@@ -1,0 +1,255 @@
+#include "tools/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const char tern_options_help[] =
+	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"
+	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"
+	"  --addr ADDRESS/PREFIX  tern's address (10.77.0.2/24)\n"
+	"  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
+	"  --gateway ADDRESS      default route\n"
+	"  --mtu N                bytes of IP in a frame (as the interface has it)\n"
+	"  --no-offload           no checksum and segmentation offload\n"
+	"  --impair SPEC          impair both directions; see tern-wire(1)\n"
+	"  --seed N               seed of the impairment (1)\n"
+	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
+	"  --budget MIB           memory the stack may hold (64)\n"
+	"  --pcap FILE            write a pcapng capture with comments\n"
+	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n";
+
+void tern_options_init(struct options *o, const char *command)
+{
+	memset(o, 0, sizeof *o);
+	o->command = command;
+	o->addr = "10.77.0.2/24";
+	o->host.impair_seed = 1;
+	strcpy(o->device, "tap:tern0");
+}
+
+int tern_options_number(const struct options *o, const char *name, const char *text, uint64_t min,
+	uint64_t max, uint64_t *out)
+{
+	char *end;
+	errno = 0;
+	unsigned long long v = strtoull(text, &end, 10);
+	if (errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && v >= min && v <= max) {
+		*out = v;
+		return 1;
+	}
+	fprintf(stderr, "%s: %s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64 "\n",
+		o->command, name, text, min, max);
+	return -1;
+}
+
+static int take_device(struct options *o, const char *kind, const char *name)
+{
+	int n = snprintf(o->device, sizeof o->device, "%s:%s", kind, name);
+	if (n < (int)sizeof o->device)
+		return 1;
+	fprintf(stderr, "%s: --%s: name too long\n", o->command, kind);
+	return -1;
+}
+
+static int take_impair(struct options *o, const char *value)
+{
+	struct tern_impair_spec spec;
+	char why[160];
+	o->host.impair = value;
+	if (tern_impair_parse(value, &spec, why, sizeof why) == 0)
+		return 1;
+	fprintf(stderr, "%s: --impair: %s\n", o->command, why);
+	return -1;
+}
+
+static int take_setting(struct options *o, const char *value)
+{
+	if (strchr(value, '=') && o->settings_count < OPTIONS_SETTINGS_MAX) {
+		o->settings[o->settings_count++] = value;
+		return 1;
+	}
+	fprintf(stderr, "%s: --set: wants NAME=VALUE, at most %d times\n", o->command,
+		OPTIONS_SETTINGS_MAX);
+	return -1;
+}
+
+int tern_options_take(struct options *o, int option, const char *value)
+{
+	uint64_t n = 1;
+	int rc;
+	switch (option) {
+	case OPTION_TAP:
+		return take_device(o, "tap", value);
+	case OPTION_TUN:
+		return take_device(o, "tun", value);
+	case OPTION_ADDR:
+		o->addr = value;
+		return 1;
+	case OPTION_KERNEL_ADDR:
+		o->host.device.kernel_addr = value;
+		return 1;
+	case OPTION_GATEWAY:
+		o->host.gateway = value;
+		return 1;
+	case OPTION_MTU:
+		rc = tern_options_number(o, "--mtu", value, 68, 65535, &n);
+		o->host.device.mtu = (uint32_t)n;
+		return rc;
+	case OPTION_NO_OFFLOAD:
+		o->host.device.no_offload = true;
+		return 1;
+	case OPTION_IMPAIR:
+		return take_impair(o, value);
+	case OPTION_SEED:
+		return tern_options_number(o, "--seed", value, 0, UINT64_MAX, &o->host.impair_seed);
+	case OPTION_SET:
+		return take_setting(o, value);
+	case OPTION_BUDGET:
+		rc = tern_options_number(o, "--budget", value, 1, 1u << 20, &n);
+		o->host.budget = (size_t)n << 20;
+		return rc;
+	case OPTION_PCAP:
+		o->pcap_path = value;
+		return 1;
+	case OPTION_LADDER:
+		rc = value ? tern_options_number(o, "--ladder", value, 1, 1024, &n) : 1;
+		o->ladder_connections = (uint32_t)n;
+		return rc;
+	default:
+		return 0;
+	}
+}
+
+static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
+{
+	char name[64], *end;
+	size_t len = strcspn(setting, "=");
+	if (len >= sizeof name)
+		len = sizeof name - 1;
+	memcpy(name, setting, len);
+	name[len] = '\0';
+	const char *text = strchr(setting, '=') + 1;
+	errno = 0;
+	long long value = strtoll(text, &end, 10);
+	int rc = errno || end == text || *end ? TERN_EINVAL : tern_set(stack, name, value);
+	if (rc != 0)
+		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
+	return rc;
+}
+
+static int configure(void *context, struct tern_stack *stack)
+{
+	const struct options *o = context;
+	for (unsigned i = 0; i < o->settings_count; i++)
+		if (set_one(o, stack, o->settings[i]) != 0)
+			return -1;
+	return 0;
+}
+
+/* Nanoseconds from 1970 to the zero of the loop's clock. */
+static uint64_t epoch(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - tern_host_now();
+}
+
+static int open_recorders(struct options *o)
+{
+	if (o->ladder_connections) {
+		o->ladder = tern_ladder_new(
+			&(struct tern_ladder_opts){.connections = o->ladder_connections});
+		if (!o->ladder)
+			return fprintf(stderr, "%s: out of memory\n", o->command), -1;
+		tern_tee_add(&o->tee, tern_ladder_listener(o->ladder));
+	}
+	if (o->pcap_path) {
+		o->pcap = tern_pcapng_open(
+			o->pcap_path, &(struct tern_pcapng_opts){.epoch = epoch()});
+		if (!o->pcap)
+			return fprintf(stderr, "%s: %s\n", o->command, tern_host_error()), -1;
+		tern_tee_add(&o->tee, tern_pcapng_listener(o->pcap));
+	}
+	o->host.trace = tern_tee_listener(&o->tee);
+	return 0;
+}
+
+/* The capture must know the interfaces before the first frame, which is not before the first turn
+ * of the loop. */
+static void describe_interfaces(struct options *o)
+{
+	struct tern_nif_opts nif;
+	for (int i = 0; i < TERN_NIF_MAX; i++)
+		if (tern_nif_info(tern_host_stack(o->tern), i, &nif) == 0)
+			tern_pcapng_interface(o->pcap, i, &nif);
+}
+
+struct tern_host *tern_options_open(struct options *o)
+{
+	o->host.configure = configure;
+	o->host.configure_context = o;
+	if (open_recorders(o) != 0)
+		return NULL;
+	o->tern = tern_host_open(o->device, o->addr, &o->host);
+	if (!o->tern)
+		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
+	else if (o->pcap)
+		describe_interfaces(o);
+	return o->tern;
+}
+
+int tern_options_record(struct options *o, FILE *ladder_out)
+{
+	int rc = 0;
+	if (o->tern)
+		tern_trace_set(tern_host_stack(o->tern), NULL);
+	if (o->pcap && tern_pcapng_close(o->pcap) != 0) {
+		fprintf(stderr, "%s: %s: %s\n", o->command, o->pcap_path, tern_host_error());
+		rc = -1;
+	}
+	if (o->ladder) {
+		tern_ladder_print(o->ladder, ladder_out, NULL);
+		fflush(ladder_out);
+		tern_ladder_free(o->ladder);
+	}
+	o->pcap = NULL;
+	o->ladder = NULL;
+	return rc;
+}
+
+int tern_options_close(struct options *o, FILE *ladder_out)
+{
+	int rc = tern_options_record(o, ladder_out);
+	tern_host_close(o->tern);
+	o->tern = NULL;
+	return rc;
+}
+
+static struct tern_host *stopping;
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number)
+{
+	if (signalled)
+		_exit(128 + number);
+	signalled = number;
+	tern_host_stop(stopping);
+}
+
+void tern_options_stop_on_signal(struct tern_host *host)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	stopping = host;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+int tern_options_signal(void)
+{
+	return signalled;
+}

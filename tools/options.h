@@ -1,0 +1,99 @@
+/*
+ * What fetch and serve have in common: where the stack lives and what is recorded of it.
+ *
+ *	struct options o;
+ *	tern_options_init(&o, "fetch");
+ *	while ((opt = getopt_long(argc, argv, "...", (struct option[]){OPTIONS_LONG, ...})) != -1)
+ *		if (tern_options_take(&o, opt, optarg) < 0)
+ *			return EXIT_USAGE;
+ *	struct tern_host *host = tern_options_open(&o);
+ *	...
+ *	rc = tern_options_close(&o, stdout);
+ */
+#ifndef TOOLS_OPTIONS_H
+#define TOOLS_OPTIONS_H
+
+#include <getopt.h>
+#include <stdio.h>
+#include <tern/host.h>
+#include <tern/ladder.h>
+#include <tern/pcapng.h>
+#include <tern/tee.h>
+
+/* Values of getopt_long for options without a letter. */
+enum {
+	OPTION_TAP = 256,
+	OPTION_TUN,
+	OPTION_ADDR,
+	OPTION_KERNEL_ADDR,
+	OPTION_GATEWAY,
+	OPTION_MTU,
+	OPTION_NO_OFFLOAD,
+	OPTION_IMPAIR,
+	OPTION_SEED,
+	OPTION_SET,
+	OPTION_BUDGET,
+	OPTION_PCAP,
+	OPTION_LADDER,
+	OPTION_OWN, /* the commands' own begin here */
+};
+
+#define OPTIONS_LONG                                                                               \
+	{"tap", required_argument, NULL, OPTION_TAP},                                              \
+		{"tun", required_argument, NULL, OPTION_TUN},                                      \
+		{"addr", required_argument, NULL, OPTION_ADDR},                                    \
+		{"kernel-addr", required_argument, NULL, OPTION_KERNEL_ADDR},                      \
+		{"gateway", required_argument, NULL, OPTION_GATEWAY},                              \
+		{"mtu", required_argument, NULL, OPTION_MTU},                                      \
+		{"no-offload", no_argument, NULL, OPTION_NO_OFFLOAD},                              \
+		{"impair", required_argument, NULL, OPTION_IMPAIR},                                \
+		{"seed", required_argument, NULL, OPTION_SEED},                                    \
+		{"set", required_argument, NULL, OPTION_SET},                                      \
+		{"budget", required_argument, NULL, OPTION_BUDGET},                                \
+		{"pcap", required_argument, NULL, OPTION_PCAP},                                    \
+	{                                                                                          \
+		"ladder", optional_argument, NULL, OPTION_LADDER                                   \
+	}
+
+/* Their lines for --help. */
+extern const char tern_options_help[];
+
+#define OPTIONS_SETTINGS_MAX 32
+
+struct options {
+	const char *command; /* for messages */
+	char device[300];
+	const char *addr;
+	struct tern_host_opts host;
+	const char *settings[OPTIONS_SETTINGS_MAX]; /* "name=value" */
+	unsigned settings_count;
+	const char *pcap_path;
+	uint32_t ladder_connections; /* 0: no ladder */
+	/* What is open. */
+	struct tern_host *tern;
+	struct tern_pcapng *pcap;
+	struct tern_ladder *ladder;
+	struct tern_tee tee;
+};
+
+void tern_options_init(struct options *o, const char *command);
+/* Takes an option: 1, 0 if it is none of the common ones, -1 after saying what is wrong with it. */
+int tern_options_take(struct options *o, int option, const char *value);
+/* Opens the host and the recorders; NULL after saying why. */
+struct tern_host *tern_options_open(struct options *o);
+/* Ends the recording: writes the capture, prints the ladder, says what failed. 0, or -1 if the
+ * capture is incomplete. */
+int tern_options_record(struct options *o, FILE *ladder_out);
+/* The same, and closes the host. */
+int tern_options_close(struct options *o, FILE *ladder_out);
+
+/* A whole number from min to max; -1 after saying that it is none. */
+int tern_options_number(const struct options *o, const char *name, const char *text, uint64_t min,
+	uint64_t max, uint64_t *out);
+
+/* Makes SIGINT and SIGTERM stop the host; a second one ends the program at once. */
+void tern_options_stop_on_signal(struct tern_host *host);
+/* The signal that did, or 0. */
+int tern_options_signal(void);
+
+#endif

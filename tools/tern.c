@@ -1,0 +1,52 @@
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/commands.h"
+
+#ifndef TERN_VERSION
+#define TERN_VERSION "0.1.0"
+#endif
+
+static const struct command {
+	const char *name, *text;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"fetch", "download a URL over tern's TCP", tern_command_fetch},
+	{"serve", "serve a directory over tern's TCP", tern_command_serve},
+	{"wire", "join two TAPs by an impaired wire", tern_command_wire},
+	{"script", "run a packetdrill script in virtual time", tern_command_script},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void usage(FILE *out)
+{
+	fprintf(out, "usage: tern COMMAND [ARGUMENT...]\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].text);
+	fprintf(out, "\n`tern COMMAND --help` says more; there are man pages: tern(1), "
+		     "tern-fetch(1), ...\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	const char *name = argv[1];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+		puts("tern " TERN_VERSION);
+		return 0;
+	}
+	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of a write, no more */
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "tern: no command \"%s\"; see `tern --help`\n", name);
+	return EXIT_USAGE;
+}
