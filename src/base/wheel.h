@@ -42,7 +42,8 @@ void tern_wheel_disarm(struct wheel *wheel, struct wheel_entry *entry);
  */
 struct wheel_entry *tern_wheel_expire(struct wheel *wheel, uint64_t now, bool *more);
 /* When to call tern_wheel_expire next: never later than the soonest deadline's tick has
- * passed, possibly sooner (a cascade is due); TERN_NEVER if nothing is armed. O(levels). */
+ * passed, possibly sooner (a cascade is due); 0 if some are due already, TERN_NEVER if nothing is
+ * armed. O(levels). */
 uint64_t tern_wheel_next(const struct wheel *wheel);
 
 static inline bool wheel_armed(const struct wheel_entry *entry)
