@@ -1,0 +1,93 @@
+/* tern script: runs packetdrill scripts against the stack, in virtual time. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/commands.h"
+#include "tools/script/run.h"
+
+static int usage(FILE *to)
+{
+	fputs("usage: tern script [-v] [--tolerance US] [--pcap FILE] SCRIPT.pkt...\n"
+	      "  -v              print each packet and call as it happens\n"
+	      "  --tolerance US  how far a packet may be off its time (default: the script's, or "
+	      "4000)\n"
+	      "  --pcap FILE     write the packets of the (one) script\n",
+		to);
+	return 2;
+}
+
+static int run_file(const char *path, const struct script_opts *opts)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+	if (!file) {
+		fprintf(stderr, "tern script: %s: %s\n", path, strerror(errno));
+		return 2;
+	}
+	struct script script;
+	int status = 2;
+	if (tern_script_parse(&script, path, file) == 0)
+		status = tern_script_run(&script, opts);
+	else
+		fprintf(stderr, "%s:%d: %s\n", path, script.error_line, script.error);
+	tern_script_free(&script);
+	if (file != stdin)
+		fclose(file);
+	return status;
+}
+
+static bool parse_options(int argc, char **argv, struct script_opts *opts)
+{
+	static const struct option longs[] = {
+		{"verbose", no_argument, NULL, 'v'},
+		{"tolerance", required_argument, NULL, 't'},
+		{"pcap", required_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	char *end;
+	optind = 1;
+	for (int c; (c = getopt_long(argc, argv, "vh", longs, NULL)) != -1;) {
+		switch (c) {
+		case 'v':
+			opts->verbose = true;
+			break;
+		case 'p':
+			opts->pcap = optarg;
+			break;
+		case 't':
+			opts->tolerance = strtoll(optarg, &end, 10) * 1000;
+			if (*end || opts->tolerance < 0)
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return optind < argc && !(opts->pcap && argc - optind > 1);
+}
+
+int tern_command_script(int argc, char **argv)
+{
+	struct script_opts opts = {.tolerance = -1};
+	unsigned passed = 0, failed = 0;
+	int worst = 0;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		usage(stdout);
+		return 0;
+	}
+	if (!parse_options(argc, argv, &opts))
+		return usage(stderr);
+	int files = argc - optind;
+	for (char **path = argv + optind; *path; path++) {
+		int status = run_file(*path, &opts);
+		if (status > worst)
+			worst = status;
+		status ? failed++ : passed++;
+	}
+	if (files > 1)
+		printf("%u passed, %u failed\n", passed, failed);
+	return worst;
+}
