@@ -288,7 +288,8 @@ static bool repeats(const struct datagram *d, const struct ipv4_packet *p)
 	for (uint32_t k = first; k < end; k++)
 		if (!test(d->held, k) || (k > first && test(d->begins, k)))
 			return false;
-	if (p->header.more_fragments ? offset + len == d->total : offset + len != d->total)
+	bool is_last = d->total > 0 && offset + len >= d->total;
+	if (is_last == p->header.more_fragments || (is_last && offset + len > d->total))
 		return false;
 	if (end < BLOCKS && test(d->held, end) && !test(d->begins, end))
 		return false;
