@@ -16,15 +16,15 @@ extern "C" {
 #endif
 
 struct tern_frame {
-	uint8_t *data;	       /* input: only read */
-	uint32_t len;	       /* bytes in the frame */
-	uint32_t capacity;     /* output: room at data */
-	uint16_t csum_start;   /* 0: checksum complete; else where the sum starts (see above) */
+	uint8_t *data;       /* input: only read */
+	uint32_t len;        /* bytes in the frame */
+	uint32_t capacity;   /* output: room at data */
+	uint16_t csum_start; /* 0: checksum complete; else where the sum starts (see above) */
 	uint16_t csum_offset;
-	uint16_t gso_size;     /* 0: an ordinary frame */
-	uint16_t header_len;   /* with gso_size: link, IP and TCP headers */
-	bool csum_valid;       /* input: the device has verified the transport checksum, or the
-				* frame never left this machine and carries an unfinished one */
+	uint16_t gso_size;   /* 0: an ordinary frame */
+	uint16_t header_len; /* with gso_size: link, IP and TCP headers */
+	bool csum_valid;     /* input: the device has verified the transport checksum, or the
+			      * frame never left this machine and carries an unfinished one */
 };
 
 /* Finishes an unfinished checksum in software. Bounds are checked; a frame whose csum_start or

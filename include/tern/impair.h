@@ -20,22 +20,24 @@ extern "C" {
 #endif
 
 struct tern_impair_spec {
-	double loss;		    /* 0..1, each frame on its own */
-	double burst_enter, burst_leave, burst_loss; /* Gilbert-Elliott: chance to enter and leave the bad
-						      * state per frame, and the loss in it */
-	uint64_t delay, jitter;	    /* ns; uniform in delay +- jitter; jitter alone keeps order */
-	double reorder;		    /* chance that a frame overtakes: sent with no delay, or by reorder_gap */
-	uint64_t reorder_gap;	    /* ns a reordered frame is held back; 0: it skips the delay instead */
-	double duplicate, corrupt;  /* 0..1; corrupt flips one random bit */
-	uint64_t rate;		    /* bits a second; 0: unlimited */
-	uint32_t queue;		    /* frames that may wait for the rate, tail drop; 0: 1000 */
-	uint64_t after;		    /* frames let through untouched first */
+	double loss; /* 0..1, each frame on its own */
+	double burst_enter, burst_leave,
+		burst_loss;     /* Gilbert-Elliott: chance to enter and leave the bad
+				 * state per frame, and the loss in it */
+	uint64_t delay, jitter; /* ns; uniform in delay +- jitter; jitter alone keeps order */
+	double reorder; /* chance that a frame overtakes: sent with no delay, or by reorder_gap */
+	uint64_t reorder_gap; /* ns a reordered frame is held back; 0: it skips the delay instead */
+	double duplicate, corrupt; /* 0..1; corrupt flips one random bit */
+	uint64_t rate;             /* bits a second; 0: unlimited */
+	uint32_t queue;            /* frames that may wait for the rate, tail drop; 0: 1000 */
+	uint64_t after;            /* frames let through untouched first */
 };
 
 /* The syntax, a line per key, for --help. */
 extern const char tern_impair_help[];
-/* Parses "key=value,...": keys loss, burst=ENTER/LEAVE[/LOSS], delay, jitter, reorder[=P[/GAP]], duplicate, corrupt, rate,
- * queue, after, and the empty string. Returns 0, or TERN_EINVAL with a sentence in err. */
+/* Parses "key=value,...": keys loss, burst=ENTER/LEAVE[/LOSS], delay, jitter, reorder[=P[/GAP]],
+ * duplicate, corrupt, rate, queue, after, and the empty string. Returns 0, or TERN_EINVAL with a
+ * sentence in err. */
 int tern_impair_parse(const char *text, struct tern_impair_spec *out, char *err, size_t err_size);
 
 struct tern_wire;
@@ -47,8 +49,8 @@ struct tern_wire_stats {
 /* NULL when memory is short. */
 struct tern_wire *tern_wire_new(const struct tern_impair_spec *spec, uint64_t seed);
 void tern_wire_free(struct tern_wire *wire);
-/* Takes a copy of a frame (data, checksum and gso marks) at time now, ns. A gso frame is cut into its
- * segments first when the spec impairs anything, so that loss hits segments. */
+/* Takes a copy of a frame (data, checksum and gso marks) at time now, ns. A gso frame is cut into
+ * its segments first when the spec impairs anything, so that loss hits segments. */
 void tern_wire_push(struct tern_wire *wire, const struct tern_frame *frame, uint64_t now);
 /* The next frame that has arrived by now; its data is valid until the next call on this wire. */
 bool tern_wire_pop(struct tern_wire *wire, struct tern_frame *frame, uint64_t now);

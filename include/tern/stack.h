@@ -6,10 +6,8 @@
  *	cfg.allocator = my_allocator;
  *	memcpy(cfg.seed, entropy, sizeof cfg.seed);
  *	struct tern_stack *stack = tern_stack_new(&cfg, now);
- *	int nif = tern_nif_add(stack, &(struct tern_nif_opts){.name = "tap0", .mtu = 1500, .mac = {...}});
- *	tern_nif_addr_add(stack, nif, &addr, 24);
- *	for (;;) {
- *		n = read_from_device(frames);
+ *	int nif = tern_nif_add(stack, &(struct tern_nif_opts){.name = "tap0", .mtu = 1500, .mac =
+ *{...}}); tern_nif_addr_add(stack, nif, &addr, 24); for (;;) { n = read_from_device(frames);
  *		tern_input(stack, nif, frames, n, now());
  *		while (tern_event_next(stack, &ev)) ...
  *		n = tern_output(stack, nif, frames, max, now());
@@ -44,9 +42,9 @@ struct tern_allocator {
 
 struct tern_config {
 	struct tern_allocator allocator; /* required */
-	size_t budget;			 /* bytes the stack may hold; default 64 MiB, at least 256 KiB */
-	uint8_t seed[32];		 /* unpredictable bytes: ISNs, ports and hash keys come from it */
-	uint32_t max_connections;	 /* default 1,048,576 */
+	size_t budget;            /* bytes the stack may hold; default 64 MiB, at least 256 KiB */
+	uint8_t seed[32];         /* unpredictable bytes: ISNs, ports and hash keys come from it */
+	uint32_t max_connections; /* default 1,048,576 */
 };
 
 /* Fills in the defaults; the allocator and the seed are left zero. */
@@ -60,7 +58,7 @@ void tern_stack_free(struct tern_stack *stack);
 /* --- interfaces, addresses, routes ------------------------------------------------- */
 
 #define TERN_NIF_LOOPBACK 0
-#define TERN_NIF_MAX	  8
+#define TERN_NIF_MAX      8
 
 /* What a device can do (tern_nif_opts.offload). */
 #define TERN_OFFLOAD_TX_CSUM 0x1 /* it completes partial checksums (tern_frame.csum_start) */
@@ -68,17 +66,18 @@ void tern_stack_free(struct tern_stack *stack);
 
 struct tern_nif_opts {
 	char name[16];
-	uint8_t mac[6];	     /* unicast; all zero: one is made from the seed (locally administered) */
-	uint32_t mtu;	     /* IP bytes a frame may carry, 68..65535; 0 means 1500 */
+	uint8_t mac[6]; /* unicast; all zero: one is made from the seed (locally administered) */
+	uint32_t mtu;   /* IP bytes a frame may carry, 68..65535; 0 means 1500 */
 	uint32_t offload;
-	bool raw_ip;	     /* frames are bare IP packets (a TUN): no Ethernet, no ARP */
+	bool raw_ip; /* frames are bare IP packets (a TUN): no Ethernet, no ARP */
 };
 
 /* Adds an interface, up. Returns its number (1..7), TERN_EINVAL, TERN_ENOSPC or TERN_ENOMEM. */
 int tern_nif_add(struct tern_stack *stack, const struct tern_nif_opts *opts);
 /* Gives the interface an address and the route to its prefix; announces it (RFC 5227 2.3).
  * At most 4 an interface. 0, TERN_EINVAL, TERN_EEXIST, TERN_ENOSPC. */
-int tern_nif_addr_add(struct tern_stack *stack, int nif, const struct tern_addr *addr, unsigned prefix_len);
+int tern_nif_addr_add(
+	struct tern_stack *stack, int nif, const struct tern_addr *addr, unsigned prefix_len);
 /* The interface's first address, or TERN_EADDRNOTAVAIL. */
 int tern_nif_addr(const struct tern_stack *stack, int nif, struct tern_addr *addr);
 /* The interface's settings, as in force. 0 or TERN_EINVAL. */
@@ -91,13 +90,15 @@ int tern_route_add(struct tern_stack *stack, const struct tern_addr *prefix, uns
 /* --- the three calls ---------------------------------------------------------------- */
 
 /* Takes n frames that arrived on an interface; borrows them. n may be 0: time passes. */
-void tern_input(struct tern_stack *stack, int nif, const struct tern_frame *frames, unsigned n, uint64_t now);
+void tern_input(struct tern_stack *stack, int nif, const struct tern_frame *frames, unsigned n,
+	uint64_t now);
 /*
  * Fills up to max frames for a device and returns how many; fewer than max means nothing more is
  * ready now. Each frame comes with data, capacity (at least tern_nif_frame_room() bytes)
  * and everything else zero.
  */
-unsigned tern_output(struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max, uint64_t now);
+unsigned tern_output(
+	struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max, uint64_t now);
 /* The time by which to make one of the two calls above even if nothing arrives; TERN_NEVER if none.
  * It may lie in the past: then call at once. */
 uint64_t tern_deadline(const struct tern_stack *stack);
@@ -110,21 +111,21 @@ uint64_t tern_now(const struct tern_stack *stack);
 
 enum tern_event_kind {
 	TERN_EV_NONE,
-	TERN_EV_ACCEPT,	   /* listener: a connection waits to be accepted */
+	TERN_EV_ACCEPT,    /* listener: a connection waits to be accepted */
 	TERN_EV_CONNECTED, /* conn: our open succeeded; writable */
 	TERN_EV_READABLE,  /* conn: bytes arrived since the last read came up short */
 	TERN_EV_WRITABLE,  /* conn: room again after a write came up short */
-	TERN_EV_EOF,	   /* conn: the peer's FIN is next to be read */
-	TERN_EV_URGENT,	   /* conn: urgent data is on its way (RFC 6093) */
-	TERN_EV_SENT,	   /* conn: all we sent, our FIN included, is acknowledged */
-	TERN_EV_ERROR,	   /* conn: dead, for the reason in error; close it */
-	TERN_EV_UDP,	   /* udp: a datagram or an error waits */
+	TERN_EV_EOF,       /* conn: the peer's FIN is next to be read */
+	TERN_EV_URGENT,    /* conn: urgent data is on its way (RFC 6093) */
+	TERN_EV_SENT,      /* conn: all we sent, our FIN included, is acknowledged */
+	TERN_EV_ERROR,     /* conn: dead, for the reason in error; close it */
+	TERN_EV_UDP,       /* udp: a datagram or an error waits */
 };
 
 struct tern_event {
 	enum tern_event_kind kind;
-	int error;		       /* TERN_EV_ERROR: a tern_err */
-	void *user;		       /* what tern_*_set_user gave, or NULL */
+	int error;  /* TERN_EV_ERROR: a tern_err */
+	void *user; /* what tern_*_set_user gave, or NULL */
 	struct tern_conn conn;
 	struct tern_listener listener;
 	struct tern_udp udp;
@@ -160,13 +161,13 @@ const char *tern_counter_name(enum tern_counter which);
 const char *tern_counter_text(enum tern_counter which);
 
 struct tern_memory_info {
-	size_t budget, used, peak;  /* bytes */
-	uint64_t refused;	    /* requests turned down */
-	size_t connection_bytes;    /* of one idle established connection */
-	uint32_t connections;	    /* TCBs in any state but LISTEN */
-	uint32_t chunks;	    /* ring chunks held */
+	size_t budget, used, peak; /* bytes */
+	uint64_t refused;          /* requests turned down */
+	size_t connection_bytes;   /* of one idle established connection */
+	uint32_t connections;      /* TCBs in any state but LISTEN */
+	uint32_t chunks;           /* ring chunks held */
 	uint32_t listeners, udp_sockets;
-	uint32_t timers;	    /* timers armed on behalf of connections */
+	uint32_t timers; /* timers armed on behalf of connections */
 };
 void tern_memory_info(const struct tern_stack *stack, struct tern_memory_info *out);
 /* Checks every invariant the stack can check of itself (ledger, lists, windows, timers: no

@@ -34,8 +34,9 @@ enum tern_tcp_state {
 	TERN_TCP_CLOSING,
 	TERN_TCP_LAST_ACK,
 	TERN_TCP_TIME_WAIT,
-	TERN_TCP_STATES
 };
+#define TERN_TCP_STATES (TERN_TCP_TIME_WAIT + 1)
+
 /* "SYN_SENT"; "?" when out of range. */
 const char *tern_tcp_state_name(enum tern_tcp_state state);
 /* Whether RFC 9293 figure 5 and 3.10 know that edge. */
@@ -43,18 +44,21 @@ bool tern_tcp_edge_legal(enum tern_tcp_state from, enum tern_tcp_state to);
 
 struct tern_listen_opts {
 	struct tern_endpoint local; /* unspecified address: any of ours */
-	unsigned backlog;	    /* accept queue holds backlog + 1, as Linux; capped by somaxconn */
-	void *user;		    /* comes back in events */
-	uint32_t rcvbuf, sndbuf;    /* for connections accepted; 0: auto-tuned */
+	unsigned backlog;        /* accept queue holds backlog + 1, as Linux; capped by somaxconn */
+	void *user;              /* comes back in events */
+	uint32_t rcvbuf, sndbuf; /* for connections accepted; 0: auto-tuned */
 };
 
-/* Passive OPEN. TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_EINVAL (port 0 picks one), TERN_ENOMEM. */
-int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opts, struct tern_listener *out);
+/* Passive OPEN. TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_EINVAL (port 0 picks one), TERN_ENOMEM.
+ */
+int tern_tcp_listen(
+	struct tern_stack *stack, const struct tern_listen_opts *opts, struct tern_listener *out);
 /* Takes the oldest established connection; TERN_EAGAIN when none waits. */
 int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, struct tern_conn *out);
 /* Stops listening; connections not yet accepted are reset. */
 int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listener);
-int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener, struct tern_endpoint *out);
+int tern_tcp_listen_endpoint(
+	const struct tern_stack *stack, struct tern_listener listener, struct tern_endpoint *out);
 
 struct tern_connect_opts {
 	struct tern_endpoint local;  /* zero parts are chosen */
@@ -64,20 +68,24 @@ struct tern_connect_opts {
 };
 
 /*
- * Active OPEN. TERN_EV_CONNECTED or TERN_EV_ERROR follows. TERN_ENETUNREACH, TERN_EADDRINUSE (that very
- * pair of endpoints exists), TERN_EADDRNOTAVAIL, TERN_EINVAL, TERN_ENOMEM. Two sides that
+ * Active OPEN. TERN_EV_CONNECTED or TERN_EV_ERROR follows. TERN_ENETUNREACH, TERN_EADDRINUSE (that
+ * very pair of endpoints exists), TERN_EADDRNOTAVAIL, TERN_EINVAL, TERN_ENOMEM. Two sides that
  * connect to each other's bound ports at once meet in one connection (simultaneous open).
  */
-int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *opts, struct tern_conn *out);
+int tern_tcp_connect(
+	struct tern_stack *stack, const struct tern_connect_opts *opts, struct tern_conn *out);
 
 /*
  * SEND. Copies up to len bytes into the send buffer; returns how many, TERN_EAGAIN for none
  * (TERN_EV_WRITABLE follows a short count), TERN_EPIPE after shutdown, TERN_ENOTCONN before
  * CONNECTED is possible, or the connection's error.
  */
-ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
-/* As tern_tcp_write; the last byte taken is marked urgent (RFC 9293 3.8.5, discouraged by RFC 6093). */
-ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
+ptrdiff_t tern_tcp_write(
+	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
+/* As tern_tcp_write; the last byte taken is marked urgent (RFC 9293 3.8.5, discouraged by RFC
+ * 6093). */
+ptrdiff_t tern_tcp_write_urgent(
+	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
 /*
  * RECEIVE. Copies up to len bytes out; returns how many, 0 at the end of the stream (the
  * peer's FIN), TERN_EAGAIN for none yet, or the connection's error. Bytes received before an error
@@ -87,13 +95,15 @@ ptrdiff_t tern_tcp_read(struct tern_stack *stack, struct tern_conn conn, void *d
 
 /*
  * The same without copying. peek lends the readable bytes as at most max spans and returns how
- * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes of the send buffer's
- * room as spans (0 when full); commit sends the first n bytes of it. Spans are lent until the
- * next call on this connection or into the stack.
+ * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes
+ * of the send buffer's room as spans (0 when full); commit sends the first n bytes of it. Spans are
+ * lent until the next call on this connection or into the stack.
  */
-int tern_tcp_peek(const struct tern_stack *stack, struct tern_conn conn, struct tern_span *spans, unsigned max);
+int tern_tcp_peek(const struct tern_stack *stack, struct tern_conn conn, struct tern_span *spans,
+	unsigned max);
 int tern_tcp_consume(struct tern_stack *stack, struct tern_conn conn, size_t n);
-int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len, struct tern_span *spans, unsigned max);
+int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len,
+	struct tern_span *spans, unsigned max);
 int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n);
 
 /* Sends FIN after what is queued; reading goes on (half-close). Harmless when done before. */
@@ -107,16 +117,18 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn);
 int tern_tcp_abort(struct tern_stack *stack, struct tern_conn conn);
 
 enum tern_tcp_option {
-	TERN_TCP_NODELAY,   /* 1: no Nagle */
-	TERN_TCP_CORK,	    /* 1: only full segments, for at most 200 ms */
-	TERN_TCP_QUICKACK,  /* 1: acknowledge at once until further notice; 0: delay */
-	TERN_TCP_MAXSEG,    /* largest segment to send and to announce; before CONNECTED */
-	TERN_TCP_RCVBUF,    /* bytes; turns auto-tuning off */
+	TERN_TCP_NODELAY,  /* 1: no Nagle */
+	TERN_TCP_CORK,     /* 1: only full segments, for at most 200 ms */
+	TERN_TCP_QUICKACK, /* 1: acknowledge at once until further notice; 0: delay */
+	TERN_TCP_MAXSEG,   /* largest segment to send and to announce; before CONNECTED */
+	TERN_TCP_RCVBUF,   /* bytes; turns auto-tuning off */
 	TERN_TCP_SNDBUF,
 };
 /* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range. */
-int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn, enum tern_tcp_option option, int64_t value);
-int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn, enum tern_tcp_option option, int64_t *value);
+int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
+	enum tern_tcp_option option, int64_t value);
+int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
+	enum tern_tcp_option option, int64_t *value);
 /* The pointer that events about this connection carry. */
 int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *user);
 
@@ -125,32 +137,33 @@ struct tern_tcp_info {
 	enum tern_tcp_state state;
 	int error; /* 0, or why it died */
 	struct tern_endpoint local, remote;
-	uint32_t iss, irs;		     /* initial sequence numbers */
-	uint32_t snd_una, snd_nxt, snd_wnd;  /* RFC 9293 3.3.1 */
+	uint32_t iss, irs;                  /* initial sequence numbers */
+	uint32_t snd_una, snd_nxt, snd_wnd; /* RFC 9293 3.3.1 */
 	uint32_t rcv_nxt, rcv_wnd;
-	uint32_t unsent;		     /* queued and never sent */
-	uint32_t unacked;		     /* sent and not acknowledged */
-	uint32_t unread;		     /* received in order and not read */
-	uint32_t out_of_order;		     /* received beyond a hole */
+	uint32_t unsent;       /* queued and never sent */
+	uint32_t unacked;      /* sent and not acknowledged */
+	uint32_t unread;       /* received in order and not read */
+	uint32_t out_of_order; /* received beyond a hole */
 	uint32_t sndbuf, rcvbuf, send_room;
-	uint32_t mss, advertised_mss;	     /* sending limit in force; what our SYN said */
+	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack;
-	bool peer_closed;		     /* FIN received in order */
-	bool shut;			     /* we sent or queued FIN */
-	bool urgent_pending;		     /* urgent data not read yet */
-	uint32_t urgent_left;		     /* bytes up to and including the last urgent one */
-	uint32_t rtt_us, rttvar_us, rto_us;  /* rtt 0: no sample yet */
-	uint32_t cwnd, ssthresh;	     /* bytes; ssthresh UINT32_MAX: none yet */
-	const char *congestion;		     /* "newreno" */
-	uint32_t backoff;		     /* timeouts in a row */
-	uint64_t retransmits;		     /* segments */
+	bool peer_closed;                   /* FIN received in order */
+	bool shut;                          /* we sent or queued FIN */
+	bool urgent_pending;                /* urgent data not read yet */
+	uint32_t urgent_left;               /* bytes up to and including the last urgent one */
+	uint32_t rtt_us, rttvar_us, rto_us; /* rtt 0: no sample yet */
+	uint32_t cwnd, ssthresh;            /* bytes; ssthresh UINT32_MAX: none yet */
+	const char *congestion;             /* "newreno" */
+	uint32_t backoff;                   /* timeouts in a row */
+	uint64_t retransmits;               /* segments */
 	bool recovering;
 	void *user;
 };
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out);
-/* Walks all connections, the closed and TIME_WAIT ones the application let go included: start with *cursor 0; false at the end.
- * The connection may be told apart by its endpoints; TERN_TCP_LISTEN entries are listeners. */
+/* Walks all connections, the closed and TIME_WAIT ones the application let go included: start with
+ * *cursor 0; false at the end. The connection may be told apart by its endpoints; TERN_TCP_LISTEN
+ * entries are listeners. */
 bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_tcp_info *out);
 
 #ifdef __cplusplus

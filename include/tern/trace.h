@@ -10,8 +10,8 @@
  *	tern_trace_set(stack, &(struct tern_trace_listener){see, context});
  *
  * A frame's life: FRAME_IN (its bytes as they came), then what was made of it (SEGMENT_IN,
- * STATE, DROP, ...), then FRAME_DONE. Outgoing: the reasons (RETRANSMIT, PROBE, STATE, ...), SEGMENT_OUT,
- * then FRAME_OUT (its finished bytes). Frames of the loopback interface nest within
+ * STATE, DROP, ...), then FRAME_DONE. Outgoing: the reasons (RETRANSMIT, PROBE, STATE, ...),
+ *SEGMENT_OUT, then FRAME_OUT (its finished bytes). Frames of the loopback interface nest within
  * nothing else: they come between other frames.
  */
 #ifndef TERN_TRACE_H
@@ -53,22 +53,22 @@ enum tern_trace_kind {
 
 /* Why a state changed. */
 enum tern_cause {
-	TERN_CAUSE_OPEN_ACTIVE,	  /* the program connects */
-	TERN_CAUSE_OPEN_PASSIVE,  /* the program listens */
-	TERN_CAUSE_SYN,		  /* SYN arrived */
-	TERN_CAUSE_SYN_ACK,	  /* SYN-ACK arrived */
-	TERN_CAUSE_ACK,		  /* the handshake's ACK, or our FIN's, arrived */
-	TERN_CAUSE_FIN,		  /* FIN arrived */
-	TERN_CAUSE_FIN_ACK,	  /* FIN that also acknowledges ours */
-	TERN_CAUSE_CLOSE,	  /* the program closes or shuts down */
-	TERN_CAUSE_ABORT,	  /* the program aborts, or closes with unread data */
-	TERN_CAUSE_RST,		  /* RST arrived */
-	TERN_CAUSE_TIMEOUT,	  /* retransmissions were in vain */
-	TERN_CAUSE_2MSL,	  /* TIME_WAIT is over */
-	TERN_CAUSE_FIN_TIMEOUT,	  /* no FIN came in FIN_WAIT_2 */
-	TERN_CAUSE_UNREACHABLE,	  /* ICMP or ARP said so during the open */
-	TERN_CAUSE_REUSED,	  /* a new SYN took over a TIME_WAIT pair (RFC 6191) */
-	TERN_CAUSE_MEMORY,	  /* evicted */
+	TERN_CAUSE_OPEN_ACTIVE,      /* the program connects */
+	TERN_CAUSE_OPEN_PASSIVE,     /* the program listens */
+	TERN_CAUSE_SYN,              /* SYN arrived */
+	TERN_CAUSE_SYN_ACK,          /* SYN-ACK arrived */
+	TERN_CAUSE_ACK,              /* the handshake's ACK, or our FIN's, arrived */
+	TERN_CAUSE_FIN,              /* FIN arrived */
+	TERN_CAUSE_FIN_ACK,          /* FIN that also acknowledges ours */
+	TERN_CAUSE_CLOSE,            /* the program closes or shuts down */
+	TERN_CAUSE_ABORT,            /* the program aborts, or closes with unread data */
+	TERN_CAUSE_RST,              /* RST arrived */
+	TERN_CAUSE_TIMEOUT,          /* retransmissions were in vain */
+	TERN_CAUSE_2MSL,             /* TIME_WAIT is over */
+	TERN_CAUSE_FIN_TIMEOUT,      /* no FIN came in FIN_WAIT_2 */
+	TERN_CAUSE_UNREACHABLE,      /* ICMP or ARP said so during the open */
+	TERN_CAUSE_REUSED,           /* a new SYN took over a TIME_WAIT pair (RFC 6191) */
+	TERN_CAUSE_MEMORY,           /* evicted */
 	TERN_CAUSE_DATA_AFTER_CLOSE, /* data for a program that has gone */
 	TERN_CAUSES
 };
@@ -76,9 +76,9 @@ const char *tern_cause_text(enum tern_cause cause);
 
 /* Why a segment is sent again. */
 enum tern_retransmit_reason {
-	TERN_RTX_TIMEOUT,	/* RTO (RFC 6298) */
-	TERN_RTX_FAST,		/* three duplicate ACKs (RFC 5681 3.2) */
-	TERN_RTX_PARTIAL_ACK,	/* NewReno (RFC 6582) */
+	TERN_RTX_TIMEOUT,       /* RTO (RFC 6298) */
+	TERN_RTX_FAST,          /* three duplicate ACKs (RFC 5681 3.2) */
+	TERN_RTX_PARTIAL_ACK,   /* NewReno (RFC 6582) */
 	TERN_RTX_AFTER_TIMEOUT, /* going on after a timeout */
 	TERN_RTX_SYN,
 	TERN_RTX_SYN_ACK,
@@ -100,13 +100,14 @@ const char *tern_timer_text(enum tern_timer timer);
 /* A TCP segment in host order, its options unpacked. */
 struct tern_segment {
 	uint32_t seq, ack;
-	uint32_t len;	   /* data bytes; SYN and FIN not counted */
-	uint32_t window;   /* bytes, scaled where a scale is in force */
-	uint16_t flags;	   /* RFC 9293 3.1: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256 */
+	uint32_t len;    /* data bytes; SYN and FIN not counted */
+	uint32_t window; /* bytes, scaled where a scale is in force */
+	uint16_t flags;  /* RFC 9293 3.1: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR
+			    128, AE 256 */
 	uint16_t window_field; /* as on the wire */
 	uint16_t urgent;
-	uint16_t mss;	   /* 0: no such option */
-	int8_t wscale;	   /* -1: no such option */
+	uint16_t mss;  /* 0: no such option */
+	int8_t wscale; /* -1: no such option */
 	bool sack_ok, timestamps;
 	uint32_t tsval, tsecr;
 	uint8_t sack_count;
@@ -129,10 +130,11 @@ struct tern_trace {
 	uint64_t now; /* ns */
 	int nif;      /* FRAME_*, SEGMENT_*, DROP: interface; else -1 */
 	bool has_conn;
-	struct tern_trace_conn conn; /* as it stands after the event; local and remote also for segments of no connection */
+	struct tern_trace_conn conn; /* as it stands after the event; local and remote also for
+					segments of no connection */
 	union {
 		const struct tern_frame *frame; /* FRAME_*: lent */
-		struct tern_segment segment;	/* SEGMENT_* */
+		struct tern_segment segment;    /* SEGMENT_* */
 		struct {
 			enum tern_tcp_state from, to;
 			enum tern_cause cause;
@@ -141,11 +143,11 @@ struct tern_trace {
 			enum tern_retransmit_reason reason;
 			uint32_t seq, len;
 			uint32_t count; /* timeouts in a row, this one included; 0 for fast */
-			uint64_t rto;	/* ns */
+			uint64_t rto;   /* ns */
 		} retransmit;
 		struct {
-			uint32_t peer;	/* what we may send now, bytes; 0: closed */
-			uint32_t ours;	/* what we offer now */
+			uint32_t peer; /* what we may send now, bytes; 0: closed */
+			uint32_t ours; /* what we offer now */
 		} window;
 		struct {
 			uint32_t length, limit; /* accept queue */
@@ -157,7 +159,7 @@ struct tern_trace {
 		} rtt;
 		struct {
 			uint32_t cwnd, ssthresh, in_flight; /* bytes */
-			const char *why;		    /* "recovery", "timeout", "recovered" */
+			const char *why;                    /* "recovery", "timeout", "recovered" */
 		} congestion;
 		struct {
 			enum tern_timer which;

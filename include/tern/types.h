@@ -43,7 +43,7 @@ bool tern_addr_is_unspecified(const struct tern_addr *addr); /* :: or 0.0.0.0 */
 bool tern_addr_equal(const struct tern_addr *a, const struct tern_addr *b);
 
 /* The longest text the functions below write, with its terminator. */
-#define TERN_ADDR_TEXT 48
+#define TERN_ADDR_TEXT     48
 #define TERN_ENDPOINT_TEXT 56
 
 /* Writes "10.77.0.1" or "fd00::1"; returns text. */

@@ -20,18 +20,18 @@ struct tern_udp_opts {
 	struct tern_endpoint remote; /* zero, or the only peer (a connected socket) */
 	void *user;
 	uint32_t rcvbuf; /* bytes queued at most; 0: udp_rmem_default */
-	uint8_t ttl;	 /* 0: ip_default_ttl */
-	bool broadcast;	 /* may send to a broadcast address */
+	uint8_t ttl;     /* 0: ip_default_ttl */
+	bool broadcast;  /* may send to a broadcast address */
 };
 
 /* TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_ENETUNREACH, TERN_EINVAL, TERN_ENOMEM. */
 int tern_udp_open(struct tern_stack *stack, const struct tern_udp_opts *opts, struct tern_udp *out);
 /*
  * Sends one datagram, fragmented if it must be; to is NULL on a connected socket. Returns 0,
- * TERN_EMSGSIZE over 65,507 bytes, TERN_EAGAIN when the interface's queue is full, TERN_ENETUNREACH,
- * TERN_EHOSTUNREACH when the neighbour does not answer, TERN_EACCES for a broadcast not asked for,
- * TERN_EINVAL without a destination, TERN_EISCONN with one on a connected socket, TERN_ENOMEM, or a pending
- * error of the socket.
+ * TERN_EMSGSIZE over 65,507 bytes, TERN_EAGAIN when the interface's queue is full,
+ * TERN_ENETUNREACH, TERN_EHOSTUNREACH when the neighbour does not answer, TERN_EACCES for a
+ * broadcast not asked for, TERN_EINVAL without a destination, TERN_EISCONN with one on a connected
+ * socket, TERN_ENOMEM, or a pending error of the socket.
  */
 int tern_udp_send(struct tern_stack *stack, struct tern_udp udp, const void *data, size_t len,
 	const struct tern_endpoint *to);
@@ -43,7 +43,8 @@ int tern_udp_send(struct tern_stack *stack, struct tern_udp udp, const void *dat
  */
 ptrdiff_t tern_udp_recv(struct tern_stack *stack, struct tern_udp udp, void *data, size_t size,
 	struct tern_endpoint *from, struct tern_endpoint *at);
-int tern_udp_endpoint(const struct tern_stack *stack, struct tern_udp udp, struct tern_endpoint *local);
+int tern_udp_endpoint(
+	const struct tern_stack *stack, struct tern_udp udp, struct tern_endpoint *local);
 int tern_udp_close(struct tern_stack *stack, struct tern_udp udp);
 
 #ifdef __cplusplus

@@ -31,7 +31,7 @@ enum notice_owner {
  */
 struct notice {
 	struct notice *next, **link; /* link is NULL while not queued */
-	uint16_t pending;	     /* bit k: enum tern_event_kind k */
+	uint16_t pending;            /* bit k: enum tern_event_kind k */
 	uint8_t owner;
 };
 
@@ -44,7 +44,7 @@ struct core {
 	struct settings set;
 	struct notice *notices, **notices_tail;
 	struct tern_trace_listener listener; /* see is NULL while nobody listens */
-	int nif;			     /* interface of the frame under way, or -1 */
+	int nif;                             /* interface of the frame under way, or -1 */
 	uint64_t counter[TERN_COUNTERS];
 	uint64_t drop[TERN_DROPS];
 };
@@ -75,5 +75,9 @@ void tern_notice_raise(struct core *core, struct notice *notice, unsigned kinds)
 void tern_notice_cancel(struct core *core, struct notice *notice);
 
 #define NOTICE(kind) (1u << (kind))
+
+/* settings.c: what tern_set and tern_get do. */
+int tern_settings_set(struct settings *set, const char *name, int64_t value);
+int tern_settings_get(const struct settings *set, const char *name, int64_t *value);
 
 #endif

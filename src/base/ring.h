@@ -23,8 +23,9 @@ struct ring {
 		uint8_t *chunk;	     /* dir_log2 == 0: the only chunk, or NULL */
 		uint8_t **directory; /* else 2^dir_log2 chunk pointers, NULL for holes */
 	};
-	uint32_t head;	  /* stream position of the first readable byte, mod 2^32 */
+	uint32_t head;	  /* position of the first readable byte, mod 2^32; 0 again when empty */
 	uint32_t len;	  /* readable bytes */
+	uint32_t reach;	  /* >= len: no byte at or after this offset was stored */
 	uint8_t dir_log2; /* chunk k of the stream lives at directory[k mod 2^dir_log2] */
 };
 
@@ -48,7 +49,8 @@ bool tern_ring_store_sum(struct ring *ring, struct pool *chunks, uint32_t offset
 void tern_ring_extend(struct ring *ring, uint32_t n);
 /*
  * Lends writable room for up to n bytes at offset >= len, as at most max spans; returns how many.
- * Fewer bytes than asked when memory is short. Store by writing, then tern_ring_extend.
+ * Fewer bytes than asked when memory is short. Store by writing, then tern_ring_extend. The loan
+ * ends with the next call that consumes or forgets.
  */
 unsigned tern_ring_room(struct ring *ring, struct pool *chunks, uint32_t offset, size_t n,
 	struct tern_span *spans, unsigned max);

@@ -1,0 +1,200 @@
+/* Step five for synchronised states: what an acknowledgement does (RFC 9293 3.10.7.4). */
+#include "transport/tcp/tcp.h"
+
+/* RFC 5681 2: same number, no data, same window, something outstanding. */
+static bool is_duplicate(const struct arrival *a)
+{
+	const struct tcb *tcb = a->tcb;
+	return seq_eq(a->seg->ack, tcb->snd.una) && a->seg->data_len == 0 &&
+	       !(a->seg->flags & (TCP_SYN | TCP_FIN)) && a->window == tcb->snd.wnd &&
+	       tcb_flight(tcb) > 0 && !tcb_syn_unacked(tcb) && !a->trimmed;
+}
+
+static bool reports_hole(const struct arrival *a)
+{
+	const struct tcp_options *o = &a->seg->options;
+	return o->has & TCP_OPT_SACK && o->sack_count > 0 && seq_gt(o->sack[0].lo, a->tcb->snd.una);
+}
+
+/* Takes what is acknowledged out of the send ring and moves SND.UNA. */
+static void advance(struct arrival *a, struct ack_info *info)
+{
+	struct tcb *tcb = a->tcb;
+	tern_seq ack = a->seg->ack;
+	info->acked = seq_diff(ack, tcb->snd.una);
+	info->syn_acked = tcb_syn_unacked(tcb);
+	info->fin_acked = tcb->flags & TCB_FIN_SENT && seq_eq(ack, tcb->snd.nxt);
+	uint32_t bytes = info->acked - info->syn_acked - info->fin_acked;
+	tern_ring_consume(&tcb->send, &a->tcp->core->chunks, bytes);
+	tcb->snd.una = ack;
+	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	if (tcb->flags & TCB_URGENT_OUT && tcb->side && seq_leq(tcb->side->snd_up, ack))
+		tcb->flags &= ~TCB_URGENT_OUT;
+}
+
+/* RFC 9293 3.10.7.4: SND.WND from segments not older than the last that set it. */
+static bool update_window(struct arrival *a)
+{
+	struct tcb *tcb = a->tcb;
+	const struct tcp_segment *seg = a->seg;
+	if (seq_lt(seg->ack, tcb->snd.una))
+		return false;
+	if (!seq_lt(tcb->snd.wl1, seg->seq) &&
+		!(seq_eq(tcb->snd.wl1, seg->seq) && seq_leq(tcb->snd.wl2, seg->ack)))
+		return false;
+	bool changed = tcb->snd.wnd != a->window;
+	tcb->snd.wnd = a->window;
+	tcb->snd.wl1 = seg->seq;
+	tcb->snd.wl2 = seg->ack;
+	if (a->window >> tcb->snd_wscale > tcb->max_wnd)
+		tcb->max_wnd = (uint16_t)(a->window >> tcb->snd_wscale);
+	if (changed)
+		tern_trace_window(a->tcp, tcb);
+	return changed;
+}
+
+/* The sender's buffer follows the congestion window, so that it is never what limits. */
+static void tune_send_buffer(const struct tcp *tcp, struct tcb *tcb)
+{
+	uint32_t want = 2 * tcb->cwnd, most = (uint32_t)tcp->core->set.tcp_wmem_max;
+	if (tcb->flags & TCB_SNDBUF_FIXED || tcb->cwnd > most)
+		return;
+	if (want > most)
+		want = most;
+	if (want > tcb->sndbuf)
+		tcb->sndbuf = want;
+}
+
+static void tell_room(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!(tcb->flags & TCB_WANT_WRITE) || tcb->flags & TCB_FIN_QUEUED)
+		return;
+	/* A third free: waking for every segment would cost more than it gains. */
+	if (tcb->send.len > tcb->sndbuf - tcb->sndbuf / 3)
+		return;
+	tcb->flags &= ~TCB_WANT_WRITE;
+	tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));
+}
+
+static void timers_after(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb_flight(tcb) == 0)
+		tern_timer_nothing_in_flight(tcp, tcb);
+	else
+		tern_timer_ack_advanced(tcp, tcb);
+}
+
+/* The peer opened (or closed) its window. */
+static void window_changed(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->snd.wnd > 0 && tcb->flags & TCB_PERSIST) {
+		tcb->flags &= ~(TCB_PERSIST | TCB_PROBE_DUE);
+		tcb->rexmt_at = 0;
+		tcb->backoff = 0;
+		if (tcb_flight(tcb))
+			tern_timer_data_sent(tcp, tcb);
+	}
+}
+
+/* FIN acknowledged: FIN_WAIT_1, CLOSING and LAST_ACK move on. */
+static void fin_acked(struct arrival *a)
+{
+	struct tcb *tcb = a->tcb;
+	if (!(tcb->flags & (TCB_SENT_TOLD | TCB_ORPHAN))) {
+		tcb->flags |= TCB_SENT_TOLD;
+		tern_notice_raise(a->tcp->core, &tcb->notice, NOTICE(TERN_EV_SENT));
+	}
+	bool fin_too = a->seg->flags & TCP_FIN;
+	switch ((enum tern_tcp_state)tcb->state) {
+	case TERN_TCP_FIN_WAIT_1:
+		/* A FIN that also acknowledges ours goes through FIN_WAIT_2 on paper only if its
+		 * text is in order; step eight then decides. */
+		tern_tcb_enter(a->tcp, tcb, TERN_TCP_FIN_WAIT_2,
+			fin_too ? TERN_CAUSE_FIN_ACK : TERN_CAUSE_ACK);
+		break;
+	case TERN_TCP_CLOSING:
+		tern_tcb_enter(a->tcp, tcb, TERN_TCP_TIME_WAIT, TERN_CAUSE_ACK);
+		break;
+	case TERN_TCP_LAST_ACK:
+		tern_tcb_die(a->tcp, tcb, 0, TERN_CAUSE_ACK);
+		a->tcb = NULL;
+		break;
+	case TERN_TCP_CLOSED:
+	case TERN_TCP_LISTEN:
+	case TERN_TCP_SYN_SENT:
+	case TERN_TCP_SYN_RECEIVED:
+	case TERN_TCP_ESTABLISHED:
+	case TERN_TCP_FIN_WAIT_2:
+	case TERN_TCP_CLOSE_WAIT:
+	case TERN_TCP_TIME_WAIT:
+		break;
+	}
+}
+
+/* The handshake's ACK (RFC 9293 3.10.7.4, SYN-RECEIVED). */
+static struct verdict syn_received(struct arrival *a)
+{
+	struct tcp *tcp = a->tcp;
+	struct tcb *tcb = a->tcb;
+	if (!seq_lt(tcb->snd.una, a->seg->ack) || !seq_leq(a->seg->ack, tcb->snd.nxt))
+		return verdict(VERDICT_RESET, TERN_DROP_TCP_BAD_ACK);
+	if (tcb->state != TERN_TCP_SYN_RECEIVED) /* closed meanwhile: FIN_WAIT_1 */
+		return CONTINUE;
+	if (tcb->flags & TCB_UNACCEPTED && !tern_listen_established(tcp, tcb)) {
+		if (!tcp->core->set.tcp_abort_on_overflow)
+			return verdict(VERDICT_DROP, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		tern_reset_send(tcp, tcb);
+		tern_tcp_drop(tcp, tcb, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		tern_tcb_die(tcp, tcb, TERN_ECONNABORTED, TERN_CAUSE_ABORT);
+		a->tcb = NULL;
+		return CONTINUE;
+	}
+	tern_open_done(tcp, tcb, TERN_CAUSE_ACK);
+	return CONTINUE;
+}
+
+static struct verdict check_range(const struct arrival *a)
+{
+	const struct tcb *tcb = a->tcb;
+	/* MUST: something not yet sent: ACK and drop. */
+	if (seq_gt(a->seg->ack, tcb->snd.nxt))
+		return verdict(VERDICT_ACK_PACED, TERN_DROP_TCP_BAD_ACK);
+	/* RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK. */
+	uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
+	if (seq_lt(a->seg->ack, seq_sub(tcb->snd.una, max_wnd)))
+		return verdict(VERDICT_CHALLENGE, TERN_DROP_TCP_OLD_ACK);
+	return CONTINUE;
+}
+
+struct verdict tern_ack_step(struct arrival *a)
+{
+	struct tcp *tcp = a->tcp;
+	struct tcb *tcb = a->tcb;
+	if (!(a->seg->flags & TCP_ACK))
+		return verdict(VERDICT_DROP, TERN_DROP_TCP_NO_ACK_FLAG);
+	struct verdict v = tcb_syn_unacked(tcb) ? syn_received(a) : check_range(a);
+	if (v.kind != VERDICT_CONTINUE || !a->tcb)
+		return v;
+	struct ack_info info = {.flight = tcb_flight(tcb), .duplicate = is_duplicate(a)};
+	info.sacked = info.duplicate && reports_hole(a);
+	if (seq_gt(a->seg->ack, tcb->snd.una)) {
+		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
+		advance(a, &info);
+		timers_after(tcp, tcb);
+	}
+	if (tcb->side)
+		tcb->side->unanswered = 0;
+	info.window_changed = update_window(a);
+	if (info.window_changed)
+		window_changed(tcp, tcb);
+	tern_recovery_ack(tcp, tcb, &info);
+	if (info.acked) {
+		tune_send_buffer(tcp, tcb);
+		tell_room(tcp, tcb);
+	}
+	if (info.acked || info.window_changed || info.duplicate)
+		tern_want_send(tcp, tcb);
+	if (info.fin_acked)
+		fin_acked(a);
+	return CONTINUE;
+}

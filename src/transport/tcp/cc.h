@@ -1,0 +1,35 @@
+/*
+ * Congestion control: a const table of functions an algorithm, fed what an ACK did.
+ * Recovery decides when loss has happened; the algorithm only sets windows.
+ */
+#ifndef TERN_TCP_CC_H
+#define TERN_TCP_CC_H
+
+#include "transport/tcp/tcb.h"
+
+/* What one acceptable ACK did, by value to everyone who cares. */
+struct ack_info {
+	uint32_t acked;  /* sequence numbers newly acknowledged */
+	uint32_t flight; /* in flight before it */
+	bool duplicate;  /* RFC 5681 2 */
+	bool sacked;     /* it reports data beyond a hole (RFC 2018) */
+	bool window_changed;
+	bool fin_acked, syn_acked;
+	uint64_t rtt; /* ns; 0: no sample */
+};
+
+struct congestion_control {
+	const char *name;
+	/* The handshake is done: cwnd is the initial window; set up private state. */
+	void (*init)(struct tcb *tcb);
+	/* New data was acknowledged outside fast recovery: grow. */
+	void (*acked)(struct tcb *tcb, const struct ack_info *ack);
+	/* Loss: the new slow-start threshold, bytes, at least 2 segments. */
+	uint32_t (*ssthresh)(struct tcb *tcb, uint32_t flight);
+};
+
+extern const struct congestion_control tern_cc_newreno;
+
+const struct congestion_control *tern_cc_of(const struct tcb *tcb);
+
+#endif

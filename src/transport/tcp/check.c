@@ -1,0 +1,94 @@
+/* What must hold of every connection between calls: for tests and the virtual world. */
+#include "transport/tcp/tcp.h"
+
+static const char *check_sequence(const struct tcb *tcb)
+{
+	if (!seq_leq(tcb->snd.una, tcb->snd.nxt))
+		return "SND.UNA is beyond SND.NXT";
+	if (!tcb_in(tcb, STATE(CLOSED)) && !seq_eq(tcb->snd.nxt, tcb->snd.iss) &&
+		!seq_leq(tcb->snd.nxt,
+			seq_add(tcb_data_end(tcb), tcb->flags & TCB_FIN_SENT ? 1 : 0)))
+		return "SND.NXT is beyond what was written";
+	if (tcb->flags & TCB_FIN_SENT && !(tcb->flags & TCB_FIN_QUEUED))
+		return "FIN was sent that nobody asked for";
+	if (tcb->side && seq_lt(tcb->snd.nxt, tcb->side->recover) &&
+		tcb->side->mode != RECOVERY_OPEN)
+		return "recovery point is beyond SND.NXT";
+	return NULL;
+}
+
+static const char *check_receiving(const struct tcb *tcb)
+{
+	struct range r;
+	if (!tcb->side || !tern_rangeset_first(&tcb->side->ranges, &r))
+		return NULL;
+	if (!seq_lt(tcb->rcv.nxt, r.lo))
+		return "a range received out of order is not beyond RCV.NXT";
+	tern_rangeset_last(&tcb->side->ranges, &r);
+	if (seq_lt(tcb->rcv.adv, r.hi))
+		return "bytes are held beyond the window offered";
+	return NULL;
+}
+
+static const char *check_timers(const struct tcb *tcb)
+{
+	bool asleep = !tcb->send_link && tcb->rexmt_at == 0;
+	bool unsent =
+		tcb_in(tcb, SENDING) && !tcb_syn_unacked(tcb) &&
+		(tcb->send.len || (tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT)));
+	if (asleep && tcb_flight(tcb) && tcb->state != TERN_TCP_CLOSED)
+		return "unacknowledged data without a timer";
+	if (asleep && unsent)
+		return "unsent data without a timer";
+	if (tcb->state == TERN_TCP_TIME_WAIT && tcb->linger_at == 0)
+		return "TIME_WAIT without a timer";
+	if (tcb->flags & TCB_ACK_DELAYED && !tcb->send_link && tcb->delack_at == 0)
+		return "delayed ACK without a timer";
+	if ((tcb->rexmt_at || tcb->delack_at || tcb->linger_at) && !wheel_armed(&tcb->timer))
+		return "a deadline without an entry in the wheel";
+	return NULL;
+}
+
+static const char *check_idle(const struct tcb *tcb)
+{
+	if (tcb->state != TERN_TCP_CLOSED && !(tcb->flags & TCB_HASHED))
+		return "a live connection cannot be found";
+	if (tcb->state == TERN_TCP_CLOSED && (tcb->flags & TCB_HASHED || tcb->send_link))
+		return "a dead connection is still reachable";
+	if (tcb->send.len == 0 && tern_ring_chunks(&tcb->send))
+		return "an empty send ring owns memory";
+	if (tcb->receive.len == 0 && (!tcb->side || !tcb->side->ranges.count) &&
+		tern_ring_chunks(&tcb->receive))
+		return "an empty receive ring owns memory";
+	return NULL;
+}
+
+static const char *check_tcb(const struct tcb *tcb)
+{
+	const char *(*const checks[])(const struct tcb *) = {
+		check_sequence,
+		check_receiving,
+		check_timers,
+		check_idle,
+	};
+	for (unsigned i = 0; i < sizeof checks / sizeof *checks; i++) {
+		const char *wrong = checks[i](tcb);
+		if (wrong)
+			return wrong;
+	}
+	return NULL;
+}
+
+const char *tern_tcp_check(const struct tcp *tcp)
+{
+	uint32_t hashed = 0, slot = 0;
+	for (const struct tcb *tcb; (tcb = tern_pool_next(&tcp->tcbs, &slot)); slot++) {
+		const char *wrong = check_tcb(tcb);
+		if (wrong)
+			return wrong;
+		hashed += !!(tcb->flags & TCB_HASHED);
+	}
+	if (hashed != tern_htab_count(&tcp->table))
+		return "the connection table does not hold what it should";
+	return NULL;
+}

@@ -1,0 +1,45 @@
+/* ICMP errors about our segments, believed as far as RFC 5927 allows. */
+#include "transport/tcp/tcp.h"
+
+/* RFC 5927 4.1: the quoted sequence number must be one that is in flight. */
+static bool in_flight(const struct tcb *tcb, tern_seq quoted)
+{
+	return seq_leq(tcb->snd.una, quoted) && seq_lt(quoted, tcb->snd.nxt);
+}
+
+/* Sends what no longer fits again in smaller segments (RFC 1191 6.5). */
+static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
+{
+	uint32_t before = tern_path_mtu(tcp->ip, tcb->path);
+	tern_path_too_big(tcp->ip, tcb->path, mtu);
+	uint32_t now = tern_path_mtu(tcp->ip, tcb->path);
+	uint32_t mss = now - IPV4_HEADER_LEN - TCP_HEADER_LEN;
+	if (now >= before || tcb->mss <= mss)
+		return;
+	tcb->mss = (uint16_t)mss;
+	if (!tcb->side || tcb_syn_unacked(tcb))
+		return;
+	tcb->side->rtx_reason = TERN_RTX_PMTU;
+	tcb->flags |= TCB_RETRANSMIT_DUE;
+	tern_want_send(tcp, tcb);
+}
+
+/* RFC 5927 5.2: before the connection is synchronised an error ends the open, as users expect;
+ * later it is soft: retransmission goes on and decides. */
+void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
+{
+	if (e->len < 8)
+		return;
+	struct tcb *tcb =
+		tern_demux_find(tcp, &e->src, load_be16(e->data), &e->dst, load_be16(e->data + 2));
+	if (!tcb || !in_flight(tcb, seq(load_be32(e->data + 4)))) {
+		tern_tcp_drop(tcp, tcb, TERN_DROP_ICMP_UNRELATED);
+		return;
+	}
+	if (e->mtu) {
+		path_smaller(tcp, tcb, e->mtu);
+		return;
+	}
+	if (tcb->state == TERN_TCP_SYN_SENT && e->err)
+		tern_tcb_die(tcp, tcb, e->err, TERN_CAUSE_UNREACHABLE);
+}

@@ -1,0 +1,293 @@
+/*
+ * What to send, and when (RFC 9293 3.8.6, RFC 1122 4.2.3.4, RFC 5681). The device asks for a
+ * frame; the next connection on the interface's ready queue decides at that moment. A
+ * connection goes to the back after each frame, so all share the device.
+ */
+#include "transport/tcp/tcp.h"
+
+#define MS           UINT64_C(1000000)
+#define CORK_CEILING (200 * MS)
+
+static void enqueue(struct send_queue *queues, struct tcb *tcb)
+{
+	struct send_queue *q = &queues[tcb->path->nif];
+	tcb->send_nif = tcb->path->nif & 0xfu;
+	tcb->send_next = NULL;
+	tcb->send_link = q->tail;
+	*q->tail = tcb;
+	q->tail = &tcb->send_next;
+}
+
+void tern_want_send(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb->send_link)
+		enqueue(tcp->ready, tcb);
+}
+
+/* The queue's tail must be known to take the last one out: it is found through the link. */
+static void dequeue(struct send_queue *q, struct tcb *tcb)
+{
+	*tcb->send_link = tcb->send_next;
+	if (tcb->send_next)
+		tcb->send_next->send_link = tcb->send_link;
+	else
+		q->tail = tcb->send_link;
+	tcb->send_link = NULL;
+	tcb->flags &= ~TCB_PARKED;
+}
+
+void tern_unqueue(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->send_link)
+		dequeue(&(tcb->flags & TCB_PARKED ? tcp->parked : tcp->ready)[tcb->send_nif], tcb);
+}
+
+void tern_tcp_path_changed(struct tcp *tcp, int nif)
+{
+	struct send_queue *parked = &tcp->parked[nif];
+	while (parked->head) {
+		struct tcb *tcb = parked->head;
+		dequeue(parked, tcb);
+		tern_want_send(tcp, tcb);
+	}
+}
+
+/* --- retransmissions ------------------------------------------------------------------ */
+
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A segment beginning at seq within what was sent before `end`. */
+static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
+{
+	tern_seq data_end = tcb->flags & TCB_FIN_SENT ? seq_sub(tcb->snd.nxt, 1) : tcb->snd.nxt;
+	tern_seq stop = seq_min(end, data_end);
+	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
+	plan->seq = from;
+	plan->len = at_most(left, tern_tcb_effective_mss(tcb));
+	plan->flags = TCP_ACK;
+	plan->retransmit = true;
+	tern_seq after = seq_add(from, plan->len);
+	if (seq_eq(after, tcb_data_end(tcb)))
+		plan->flags |= TCP_PSH;
+	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
+		plan->flags |= TCP_FIN;
+}
+
+static bool plan_retransmit(struct tcb *tcb, struct plan *plan)
+{
+	struct tcb_side *side = tcb->side;
+	if (!side || tcb_flight(tcb) == 0)
+		return false;
+	if (tcb->flags & TCB_RETRANSMIT_DUE) {
+		tcb->flags &= ~TCB_RETRANSMIT_DUE;
+		plan_again(tcb, plan, tcb->snd.una, tcb->snd.nxt);
+		plan->reason = side->rtx_reason;
+		return true;
+	}
+	if (side->mode != RECOVERY_TIMEOUT || !seq_lt(side->rtx_next, side->recover))
+		return false;
+	bool first = seq_eq(side->rtx_next, tcb->snd.una);
+	uint32_t again = seq_diff(side->rtx_next, tcb->snd.una);
+	if (!first && again + tcb->mss > tcb->cwnd)
+		return false;
+	plan_again(tcb, plan, side->rtx_next, side->recover);
+	plan->reason = (uint8_t)(first ? TERN_RTX_TIMEOUT : TERN_RTX_AFTER_TIMEOUT);
+	uint32_t taken = plan->len + (plan->flags & TCP_FIN ? 1 : 0);
+	side->rtx_next = seq_add(side->rtx_next, taken);
+	return true;
+}
+
+/* --- new data -------------------------------------------------------------------------- */
+
+/* What stands in the way of new data, by value. */
+struct outlook {
+	uint32_t avail;  /* bytes never sent */
+	uint32_t window; /* what the peer's window has left */
+	uint32_t cwnd;   /* what congestion control has left */
+	uint32_t mss;
+	bool fin; /* our FIN is to follow them */
+};
+
+static struct outlook look(const struct tcb *tcb)
+{
+	struct outlook o = {0};
+	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+	bool fin_sent = tcb->flags & TCB_FIN_SENT;
+	o.avail = fin_sent ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+	o.window = seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
+	o.cwnd = tern_recovery_allowance(tcb);
+	o.mss = tern_tcb_effective_mss(tcb);
+	o.fin = tcb->flags & TCB_FIN_QUEUED && !fin_sent;
+	return o;
+}
+
+/* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4 with Nagle). */
+static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
+{
+	if (tcb->flags & TCB_FORCE)
+		return true;
+	if (n < o->avail) { /* a window is in the way */
+		uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
+		return n == o->window && n >= max_wnd / 2;
+	}
+	if (o->fin)
+		return true;
+	if (tcb->flags & TCB_CORK)
+		return false;
+	return tcb->flags & TCB_NODELAY || tcb_flight(tcb) == 0;
+}
+
+/* The most data one frame may take: a segment, or many where the device cuts them. */
+static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const struct outlook *o,
+	const struct tern_frame *frame)
+{
+	const struct nif *nif = &tcp->ip->link->nif[tcb->path->nif];
+	if (!(nif->opts.offload & TERN_OFFLOAD_TSO))
+		return o->mss;
+	uint32_t room = at_most(frame->capacity, UINT16_MAX);
+	uint32_t headers = tcb->path->header_len + TCP_HEADER_LEN_MAX;
+	if (room < headers + o->mss)
+		return o->mss;
+	room -= headers;
+	return room - room % o->mss;
+}
+
+static bool plan_new(
+	const struct tcp *tcp, struct tcb *tcb, struct plan *plan, const struct tern_frame *frame)
+{
+	struct outlook o = look(tcb);
+	if (o.avail == 0 && !o.fin)
+		return false;
+	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
+	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
+	uint32_t tail = n % o.mss;
+	if (tail && !small_may_go(tcb, &o, n))
+		n -= tail;
+	bool fin = o.fin && n == o.avail && n < o.window;
+	if (n == 0 && !fin)
+		return false;
+	tcb->flags &= ~TCB_FORCE;
+	plan->seq = tcb->snd.nxt;
+	plan->len = n;
+	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	return true;
+}
+
+/* Data waits, nothing is in flight whose ACK would wake us: a timer must. */
+static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb_in(tcb, SENDING) || tcb_flight(tcb))
+		return;
+	bool waiting =
+		tcb->send.len || (tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT));
+	if (!waiting)
+		return;
+	bool corked = tcb->flags & TCB_CORK && tcb->snd.wnd > tcb->send.len;
+	tern_timer_blocked(tcp, tcb, corked ? CORK_CEILING : 0);
+}
+
+/* --- choosing ---------------------------------------------------------------------------- */
+
+static bool plan_syn(struct tcb *tcb, struct plan *plan)
+{
+	if (!(tcb->flags & TCB_SYN_DUE))
+		return false;
+	tcb->flags &= ~TCB_SYN_DUE;
+	bool ack = tcb->state != TERN_TCP_SYN_SENT;
+	plan->seq = tcb->snd.iss;
+	plan->flags = (uint16_t)(TCP_SYN | (ack ? TCP_ACK : 0));
+	plan->retransmit = !seq_eq(tcb->snd.nxt, tcb->snd.iss);
+	plan->reason = (uint8_t)(ack ? TERN_RTX_SYN_ACK : TERN_RTX_SYN);
+	return true;
+}
+
+/*
+ * DEVIATES: RFC 9293 3.8.6.1 probes with an octet of data. A number already acknowledged draws the
+ * same answer and leaves nothing in flight to keep account of; it is what Linux sends.
+ */
+static bool plan_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+{
+	if (!(tcb->flags & TCB_PROBE_DUE))
+		return false;
+	tcb->flags &= ~TCB_PROBE_DUE;
+	plan->seq = seq_sub(tcb->snd.una, 1);
+	plan->flags = TCP_ACK;
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPWinProbe);
+	return true;
+}
+
+static bool plan_ack(struct tcb *tcb, struct plan *plan)
+{
+	if (!(tcb->flags & TCB_ACK_NOW) && tcb->acks_owed == 0)
+		return false;
+	if (tcb->acks_owed)
+		tcb->acks_owed--;
+	plan->seq = tcb->snd.nxt;
+	plan->flags = TCP_ACK;
+	return true;
+}
+
+static bool choose(
+	struct tcp *tcp, struct tcb *tcb, struct plan *plan, const struct tern_frame *frame)
+{
+	*plan = (struct plan){0};
+	if (tcb_syn_unacked(tcb) || tcb->state == TERN_TCP_SYN_SENT)
+		return plan_syn(tcb, plan) ||
+		       (tcb->state != TERN_TCP_SYN_SENT && plan_ack(tcb, plan));
+	if (tcb->acks_owed && plan_ack(tcb, plan))
+		return true;
+	if (tcb_in(tcb, SENDING) && tern_tcb_side(tcp, tcb) &&
+		(plan_retransmit(tcb, plan) || plan_probe(tcp, tcb, plan) ||
+			plan_new(tcp, tcb, plan, frame)))
+		return true;
+	wait_if_blocked(tcp, tcb);
+	return plan_ack(tcb, plan);
+}
+
+/* No way to the peer for now. An open fails; others wait for their retransmission timer. */
+static void unreachable(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->state == TERN_TCP_SYN_SENT) {
+		tern_tcb_die(tcp, tcb, TERN_EHOSTUNREACH, TERN_CAUSE_UNREACHABLE);
+		return;
+	}
+	tern_timer_blocked(tcp, tcb, 0);
+}
+
+static bool fill(struct tcp *tcp, struct tcb *tcb, struct tern_frame *frame)
+{
+	struct plan plan;
+	switch (tern_path_ready(tcp->ip, tcb->path)) {
+	case LINK_PENDING:
+		tcb->flags |= TCB_PARKED;
+		enqueue(tcp->parked, tcb);
+		return false;
+	case LINK_FAILED:
+		unreachable(tcp, tcb);
+		return false;
+	case LINK_READY:
+		break;
+	}
+	if (!choose(tcp, tcb, &plan, frame))
+		return false;
+	tern_segment_build(tcp, tcb, &plan, frame);
+	tern_want_send(tcp, tcb);
+	return true;
+}
+
+bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame)
+{
+	struct send_queue *q = &tcp->ready[nif];
+	while (q->head) {
+		struct tcb *tcb = q->head;
+		dequeue(q, tcb);
+		if (tcb->path->nif != nif) /* routed elsewhere meanwhile */
+			tern_want_send(tcp, tcb);
+		else if (fill(tcp, tcb, frame))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,148 @@
+/*
+ * Loss recovery without a scoreboard: fast retransmit and NewReno (RFC 5681 3.2, RFC 6582), limited
+ * transmit (RFC 3042), and going back to snd.una in slow start after a timeout.
+ */
+#include "transport/tcp/tcp.h"
+
+#define DUPACK_THRESHOLD 3
+
+static void resend_first(struct tcb *tcb, enum tern_retransmit_reason why)
+{
+	tcb->flags |= TCB_RETRANSMIT_DUE;
+	tcb->side->rtx_reason = (uint8_t)why;
+}
+
+/* RFC 6582 3.2 step 2. */
+static void enter_fast(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+{
+	struct tcb_side *side = tcb->side;
+	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, ack->flight);
+	side->mode = RECOVERY_FAST;
+	side->recover = tcb->snd.nxt;
+	side->partial_seen = false;
+	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
+	resend_first(tcb, TERN_RTX_FAST);
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoRecovery);
+	tern_trace_congestion(tcp, tcb, "recovery");
+}
+
+/*
+ * RFC 6582 3.2 step 1: not for duplicate ACKs that our own retransmissions caused. At exactly
+ * `recover` the two are told apart by SACK: a hole beyond it means new loss.
+ */
+static bool loss_is_new(const struct tcb *tcb, const struct ack_info *ack)
+{
+	const struct tcb_side *side = tcb->side;
+	return seq_gt(tcb->snd.una, side->recover) ||
+	       (seq_eq(tcb->snd.una, side->recover) && (ack->sacked || !side->have_recovered));
+}
+
+static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+{
+	struct tcb_side *side = tcb->side;
+	if (tcb->dupacks < UINT8_MAX)
+		tcb->dupacks++;
+	switch ((enum recovery_mode)side->mode) {
+	case RECOVERY_OPEN:
+		if (tcb->dupacks >= DUPACK_THRESHOLD && loss_is_new(tcb, ack))
+			enter_fast(tcp, tcb, ack);
+		break;
+	case RECOVERY_FAST: /* step 3: a segment has left the network */
+		if (tcb->cwnd < ack->flight + 3u * tcb->mss + tcb->ssthresh)
+			tcb->cwnd += tcb->mss;
+		break;
+	case RECOVERY_TIMEOUT:
+		break;
+	}
+}
+
+static void leave(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->side->mode = RECOVERY_OPEN;
+	tcb->side->have_recovered = true;
+	tcb->dupacks = 0;
+	tern_trace_congestion(tcp, tcb, "recovered");
+}
+
+/* RFC 6582 3.2 steps "full acknowledgment" and "partial acknowledgment". */
+static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+{
+	struct tcb_side *side = tcb->side;
+	uint32_t flight = tcb_flight(tcb), mss = tcb->mss;
+	if (seq_geq(tcb->snd.una, side->recover)) {
+		uint32_t room = (flight > mss ? flight : mss) + mss;
+		tcb->cwnd = room < tcb->ssthresh ? room : tcb->ssthresh;
+		leave(tcp, tcb);
+		return;
+	}
+	tcb->cwnd -= ack->acked < tcb->cwnd ? ack->acked : tcb->cwnd;
+	if (ack->acked >= mss)
+		tcb->cwnd += mss;
+	if (tcb->cwnd < mss)
+		tcb->cwnd = mss;
+	resend_first(tcb, TERN_RTX_PARTIAL_ACK);
+}
+
+void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+{
+	struct tcb_side *side = tcb->side;
+	if (!side)
+		return;
+	if (ack->duplicate) {
+		duplicate(tcp, tcb, ack);
+		return;
+	}
+	if (ack->acked == 0)
+		return;
+	switch ((enum recovery_mode)side->mode) {
+	case RECOVERY_OPEN:
+		tcb->dupacks = 0;
+		tern_cc_of(tcb)->acked(tcb, ack);
+		break;
+	case RECOVERY_FAST:
+		fast_progress(tcp, tcb, ack);
+		break;
+	case RECOVERY_TIMEOUT:
+		side->rtx_next = seq_max(side->rtx_next, tcb->snd.una);
+		tern_cc_of(tcb)->acked(tcb, ack);
+		if (seq_geq(tcb->snd.una, side->recover))
+			leave(tcp, tcb);
+		break;
+	}
+}
+
+/* RFC 5681 3.1 (7) and RFC 6582 4: on a timeout. */
+void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_side *side = tcb->side;
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPTimeouts);
+	if (side->mode == RECOVERY_FAST)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoFailures);
+	if (side->mode == RECOVERY_TIMEOUT)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPLossFailures);
+	/* ssthresh is not lowered again for the same segment sent again. */
+	if (tcb->backoff == 0)
+		tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tcb_flight(tcb));
+	tcb->cwnd = tcb->mss;
+	tcb->dupacks = 0;
+	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	side->mode = RECOVERY_TIMEOUT;
+	side->recover = tcb->snd.nxt;
+	side->rtx_next = tcb->snd.una;
+	side->ca_acked = 0;
+	tern_rtt_cancel(tcb);
+	tern_trace_congestion(tcp, tcb, "timeout");
+}
+
+uint32_t tern_recovery_allowance(const struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side;
+	uint32_t flight = tcb_flight(tcb), window = tcb->cwnd;
+	if (side && side->mode == RECOVERY_TIMEOUT && seq_lt(side->rtx_next, side->recover))
+		return 0;
+	/* RFC 3042: a new segment for each of the first two duplicate ACKs. */
+	if (side && side->mode == RECOVERY_OPEN && tcb->dupacks > 0)
+		window += (tcb->dupacks < DUPACK_THRESHOLD ? tcb->dupacks : DUPACK_THRESHOLD - 1) *
+			  (uint32_t)tcb->mss;
+	return window > flight ? window - flight : 0;
+}

@@ -1,0 +1,70 @@
+/* Resets: to segments that belong nowhere, and to a peer whose connection we end. */
+#include "transport/tcp/tcp.h"
+
+static bool tokens(struct tcp *tcp)
+{
+	uint64_t rate = (uint64_t)tcp->core->set.tcp_out_rst_per_sec;
+	uint64_t earned = (tcp->core->now - tcp->rst_at) * rate / 1000000000;
+	if (earned) {
+		uint64_t have = tcp->rst_tokens + earned;
+		tcp->rst_tokens = (uint32_t)(have < rate ? have : rate);
+		tcp->rst_at = tcp->core->now;
+	}
+	if (tcp->rst_tokens == 0)
+		return false;
+	tcp->rst_tokens--;
+	return true;
+}
+
+static void send(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	struct tcp_segment *s)
+{
+	uint8_t header[TCP_HEADER_LEN_MAX];
+	uint32_t len = tern_tcp_emit(header, s);
+	uint64_t sum = tern_pseudo_sum(src, dst, IPPROTO_TCP_NUM, len);
+	store_be16(header + 16, csum_finish(sum + tcp->core->csum->sum(header, len)));
+	struct ip_datagram d = {
+		.src = *src,
+		.dst = *dst,
+		.out = {.protocol = IPPROTO_TCP_NUM, .dont_fragment = true},
+		.head = header,
+		.head_len = len,
+	};
+	if (tern_ip_send(tcp->ip, &d) != 0)
+		return;
+	core_count(tcp->core, TERN_COUNT_TcpOutSegs);
+	core_count(tcp->core, TERN_COUNT_TcpOutRsts);
+}
+
+void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg)
+{
+	if (seg->flags & TCP_RST || in->group)
+		return;
+	if (!tokens(tcp)) {
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_RESET_RATE);
+		return;
+	}
+	struct tcp_segment s = {
+		.src_port = seg->dst_port, .dst_port = seg->src_port, .flags = TCP_RST};
+	if (seg->flags & TCP_ACK) {
+		s.seq = seg->ack;
+	} else {
+		s.flags |= TCP_ACK;
+		s.ack = seq_add(seg->seq, seg->len);
+	}
+	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, 0);
+	send(tcp, &in->dst, &in->src, &s);
+}
+
+void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcp_segment s = {
+		.src_port = tcb->local_port,
+		.dst_port = tcb->remote_port,
+		.seq = tcb->snd.nxt,
+		.ack = tcb->rcv.nxt,
+		.flags = TCP_RST | TCP_ACK,
+	};
+	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s, 0);
+	send(tcp, &tcb->path->src, &tcb->path->dst, &s);
+}

@@ -1,0 +1,85 @@
+/* Round-trip time and retransmission timeout (RFC 6298), timed per Karn's rule. */
+#include "transport/tcp/tcp.h"
+
+#define MS UINT64_C(1000000)
+
+void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end)
+{
+	if (!tcb->side || tcb->side->timing)
+		return;
+	tcb->side->timing = true;
+	tcb->side->timed_end = end;
+	tcb->side->timed_at = tcp->core->now;
+}
+
+/* RFC 6298 3: no sample may come from a segment that was sent twice. */
+void tern_rtt_cancel(struct tcb *tcb)
+{
+	if (tcb->side)
+		tcb->side->timing = false;
+}
+
+/* RFC 6298 2.2 and 2.3, in us; alpha 1/8, beta 1/4. */
+static void update(struct tcb *tcb, uint64_t sample)
+{
+	uint32_t r = sample / 1000 > 1 ? (uint32_t)(sample / 1000) : 1;
+	if (tcb->srtt == 0) {
+		tcb->srtt = r;
+		tcb->rttvar = r / 2;
+		return;
+	}
+	uint32_t err = r > tcb->srtt ? r - tcb->srtt : tcb->srtt - r;
+	tcb->rttvar = (uint32_t)((3 * (uint64_t)tcb->rttvar + err) / 4);
+	tcb->srtt = (uint32_t)((7 * (uint64_t)tcb->srtt + r) / 8);
+	if (tcb->srtt == 0)
+		tcb->srtt = 1;
+}
+
+/* The sample from a timed segment, else from an echoed timestamp (RFC 7323 4), which is safe
+ * also when the segment was sent more than once. */
+static uint64_t sample_of(
+	const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg)
+{
+	const struct tcb_side *side = tcb->side;
+	if (side && side->timing && seq_leq(side->timed_end, seg->ack))
+		return tcp->core->now - side->timed_at;
+	bool echo = seg->options.has & TCP_OPT_TIMESTAMP && tcb->flags & TCB_TIMESTAMPS;
+	if (!echo || seg->options.tsecr == 0 || (side && side->timing))
+		return 0;
+	uint32_t ms = tern_timestamp_now(tcp, tcb) - seg->options.tsecr;
+	return ms < 1u << 20 ? ms * MS + MS / 2 : 0;
+}
+
+uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg)
+{
+	uint64_t sample = sample_of(tcp, tcb, seg);
+	if (sample == 0)
+		return 0;
+	tern_rtt_cancel(tcb);
+	update(tcb, sample);
+	tcb->backoff = 0; /* RFC 6298 5: the backed-off value is kept until a sample comes */
+	tern_trace_rtt(tcp, tcb, sample);
+	return sample;
+}
+
+/*
+ * DEVIATES: RFC 6298 2.4 rounds up to a second; Linux, and so everyone's peers, wait at
+ * least tcp_rto_min_ms (200) beyond the smoothed RTT.
+ */
+uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t floor = (uint64_t)tcp->core->set.tcp_rto_min_ms * MS;
+	if (tcb->srtt == 0)
+		return floor > 1000 * MS ? floor : 1000 * MS; /* RFC 6298 2.1 */
+	uint64_t margin = 4000 * (uint64_t)tcb->rttvar;
+	return (uint64_t)tcb->srtt * 1000 + (margin > floor ? margin : floor);
+}
+
+uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t most = (uint64_t)tcp->core->set.tcp_rto_max_ms * MS;
+	uint64_t rto = tern_rto(tcp, tcb);
+	for (unsigned i = 0; i < tcb->backoff && rto < most; i++)
+		rto *= 2;
+	return rto < most ? rto : most;
+}

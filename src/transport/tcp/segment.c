@@ -1,0 +1,144 @@
+/* How a segment is built in the device's own buffer, and what having sent it means. */
+#include "transport/tcp/tcp.h"
+
+#define CSUM_OFFSET 16 /* of the checksum in the TCP header */
+
+static void add_options(struct tcp *tcp, struct tcb *tcb, struct tcp_segment *s)
+{
+	struct tcp_options *o = &s->options;
+	bool syn = s->flags & TCP_SYN;
+	if (tcb->flags & TCB_TIMESTAMPS) {
+		o->has |= TCP_OPT_TIMESTAMP;
+		o->tsval = tern_timestamp_now(tcp, tcb);
+		o->tsecr = s->flags & TCP_ACK ? tcb->ts_recent : 0;
+	}
+	if (!syn) {
+		uint8_t max = tcb->flags & TCB_TIMESTAMPS ? 3 : 4;
+		o->sack_count = tcb->flags & TCB_SACK ? tern_sack_blocks(tcb, o->sack, max) : 0;
+		o->has |= o->sack_count ? TCP_OPT_SACK : 0;
+		return;
+	}
+	o->has |= TCP_OPT_MSS;
+	o->mss = tcb->adv_mss;
+	if (tcb->flags & TCB_WSCALE) {
+		o->has |= TCP_OPT_WSCALE;
+		o->wscale = tern_window_scale(tcp);
+	}
+	if (tcb->flags & TCB_SACK)
+		o->has |= TCP_OPT_SACK_OK;
+}
+
+/* RFC 6093: the pointer is to the byte after the last urgent one. */
+static void add_urgent(const struct tcb *tcb, struct tcp_segment *s)
+{
+	if (!(tcb->flags & TCB_URGENT_OUT) || !tcb->side || !seq_lt(s->seq, tcb->side->snd_up))
+		return;
+	uint32_t ahead = seq_diff(tcb->side->snd_up, s->seq);
+	s->flags |= TCP_URG;
+	s->urgent = (uint16_t)(ahead < UINT16_MAX ? ahead : UINT16_MAX);
+}
+
+/* Copies the text behind the header and finishes the checksum, or leaves that to the device. */
+static void add_text(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *s,
+	uint32_t header_len, struct tern_frame *frame)
+{
+	const struct csum_ops *csum = tcp->core->csum;
+	uint32_t at = tcb->path->header_len, len = header_len + s->data_len;
+	uint8_t *header = frame->data + at;
+	uint32_t offset = s->data_len ? seq_diff(s->seq, tcb_data_start(tcb)) : 0;
+	uint64_t sum = tern_pseudo_sum(&tcb->path->src, &tcb->path->dst, IPPROTO_TCP_NUM, len);
+	if (tcp->ip->link->nif[tcb->path->nif].opts.offload & TERN_OFFLOAD_TX_CSUM) {
+		if (s->data_len)
+			tern_ring_copy(&tcb->send, offset, header + header_len, s->data_len);
+		frame->csum_start = (uint16_t)at;
+		frame->csum_offset = CSUM_OFFSET;
+		store_be16(header + CSUM_OFFSET, csum_fold(sum));
+		return;
+	}
+	sum += csum->sum(header, header_len);
+	if (s->data_len)
+		sum += csum_fold(tern_ring_copy_sum(
+			&tcb->send, offset, header + header_len, s->data_len, csum));
+	store_be16(header + CSUM_OFFSET, csum_finish(sum));
+}
+
+static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan)
+{
+	struct core *core = tcp->core;
+	if (!plan->retransmit) {
+		core_count(core, TERN_COUNT_TcpOutSegs);
+		if (plan->len)
+			core_count(core, TERN_COUNT_TcpExtTCPOrigDataSent);
+		return;
+	}
+	core_count(core, TERN_COUNT_TcpRetransSegs);
+	if (tcb->side)
+		tcb->side->retransmits++;
+	if (plan->flags & TCP_SYN)
+		core_count(core, TERN_COUNT_TcpExtTCPSynRetrans);
+	else if (plan->reason == TERN_RTX_FAST || plan->reason == TERN_RTX_PARTIAL_ACK)
+		core_count(core, TERN_COUNT_TcpExtTCPFastRetrans);
+	else if (plan->reason == TERN_RTX_AFTER_TIMEOUT)
+		core_count(core, TERN_COUNT_TcpExtTCPSlowStartRetrans);
+}
+
+/* An ACK is on its way: nothing more is owed for what it covers. */
+static void ack_sent(struct tcb *tcb)
+{
+	tcb->flags &= ~(TCB_ACK_NOW | TCB_ACK_DELAYED);
+	tcb->rcv.acked = tcb->rcv.nxt;
+	tern_timer_ack_sent(tcb);
+}
+
+/* Sequence numbers were used: the clock starts. */
+static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan)
+{
+	uint32_t used = plan->len + !!(plan->flags & TCP_SYN) + !!(plan->flags & TCP_FIN);
+	tern_seq end = seq_add(plan->seq, used);
+	if (used == 0)
+		return;
+	if (seq_gt(end, tcb->snd.nxt)) {
+		tcb->snd.nxt = end;
+		if (plan->flags & TCP_FIN)
+			tcb->flags |= TCB_FIN_SENT;
+		tern_rtt_start(tcp, tcb, end);
+	}
+	if (plan->retransmit)
+		tern_rtt_cancel(tcb);
+	tern_timer_data_sent(tcp, tcb);
+}
+
+void tern_segment_build(
+	struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct tern_frame *frame)
+{
+	bool syn = plan->flags & TCP_SYN;
+	struct tcp_segment s = {
+		.src_port = tcb->local_port,
+		.dst_port = tcb->remote_port,
+		.seq = plan->seq,
+		.ack = plan->flags & TCP_ACK ? tcb->rcv.nxt : seq(0),
+		.flags = plan->flags,
+		.window = tern_window_field(tcp, tcb, syn),
+		.data_len = plan->len,
+	};
+	uint32_t mss = tern_tcb_effective_mss(tcb);
+	add_options(tcp, tcb, &s);
+	add_urgent(tcb, &s);
+	if (plan->retransmit)
+		tern_trace_retransmit(tcp, tcb, plan);
+	uint32_t header_len = tern_tcp_emit(frame->data + tcb->path->header_len, &s);
+	add_text(tcp, tcb, &s, header_len, frame);
+	if (plan->len > mss) {
+		frame->gso_size = (uint16_t)mss;
+		frame->header_len = (uint16_t)(tcb->path->header_len + header_len);
+	}
+	struct ip_out out = {
+		.protocol = IPPROTO_TCP_NUM, .dont_fragment = true, .len = header_len + plan->len};
+	tern_path_emit(tcp->ip, tcb->path, frame, &out);
+	count(tcp, tcb, plan);
+	numbers_sent(tcp, tcb, plan);
+	if (plan->flags & TCP_ACK)
+		ack_sent(tcb);
+	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s,
+		(uint32_t)s.window << (syn ? 0 : tcb->rcv_wscale));
+}

@@ -1,0 +1,193 @@
+/* STATUS (RFC 9293 3.10.6) and the options of a connection. */
+#include "transport/tcp/tcp.h"
+
+static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
+{
+	bool fin_sent = tcb->flags & TCB_FIN_SENT;
+	bool live = tcb->state != TERN_TCP_CLOSED;
+	out->iss = tcb->snd.iss.v;
+	out->snd_una = tcb->snd.una.v;
+	out->snd_nxt = tcb->snd.nxt.v;
+	out->snd_wnd = tcb->snd.wnd;
+	out->unacked = live ? tcb_flight(tcb) : 0;
+	out->unsent = !live || fin_sent || seq_eq(tcb->snd.nxt, tcb->snd.iss)
+			      ? (live && !fin_sent ? tcb->send.len : 0)
+			      : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+	out->sndbuf = tcb->sndbuf;
+	out->send_room = tcb->sndbuf > tcb->send.len ? tcb->sndbuf - tcb->send.len : 0;
+	out->mss = tern_tcb_effective_mss(tcb);
+	out->snd_wscale = tcb->snd_wscale;
+	out->shut = tcb->flags & TCB_FIN_QUEUED;
+	out->cwnd = tcb->cwnd;
+	out->ssthresh = tcb->ssthresh;
+	out->congestion = tern_cc_of(tcb)->name;
+	out->backoff = tcb->backoff;
+}
+
+static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
+{
+	out->irs = tcb->rcv.irs.v;
+	out->rcv_nxt = tcb->rcv.nxt.v;
+	out->rcv_wnd = tcb_offered(tcb);
+	out->unread = tcb->receive.len;
+	out->rcvbuf = tcb->rcvbuf;
+	out->advertised_mss = tcb->adv_mss;
+	out->rcv_wscale = tcb->rcv_wscale;
+	out->peer_closed = tcb->flags & TCB_FIN_RECEIVED;
+	if (!tcb->side)
+		return;
+	out->out_of_order = tcb->side->ranges.bytes;
+	out->retransmits = tcb->side->retransmits;
+	out->recovering = tcb->side->mode != RECOVERY_OPEN;
+	tern_seq read = seq_sub(tcb->rcv.nxt, tcb->receive.len);
+	out->urgent_pending = tcb->flags & TCB_URGENT_IN;
+	if (out->urgent_pending)
+		out->urgent_left = seq_diff(tcb->side->rcv_up, read);
+}
+
+static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_tcp_info *out)
+{
+	*out = (struct tern_tcp_info){
+		.state = tcb->state,
+		.error = tcb->error,
+		.local = {tcb->path->src, tcb->local_port},
+		.remote = {tcb->path->dst, tcb->remote_port},
+		.wscale_ok = tcb->flags & TCB_WSCALE,
+		.timestamps = tcb->flags & TCB_TIMESTAMPS,
+		.sack = tcb->flags & TCB_SACK,
+		.rtt_us = tcb->srtt,
+		.rttvar_us = tcb->rttvar,
+		.rto_us = (uint32_t)(tern_rto_backed_off(tcp, tcb) / 1000),
+		.user = tcb->user,
+	};
+	describe_sending(tcb, out);
+	describe_receiving(tcb, out);
+}
+
+int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out)
+{
+	const struct tcp *tcp = tern_stack_tcp_const(stack);
+	const struct tcb *tcb = tern_tcb_of(tcp, conn);
+	if (!tcb)
+		return TERN_ESTALE;
+	describe(tcp, tcb, out);
+	return 0;
+}
+
+#define LISTENERS_FROM UINT32_C(0x80000000) /* cursor values above are listeners */
+
+bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_tcp_info *out)
+{
+	const struct tcp *tcp = tern_stack_tcp_const(stack);
+	if (*cursor < LISTENERS_FROM) {
+		const struct tcb *tcb = tern_pool_next(&tcp->tcbs, cursor);
+		if (tcb) {
+			(*cursor)++;
+			describe(tcp, tcb, out);
+			return true;
+		}
+		*cursor = LISTENERS_FROM;
+	}
+	uint32_t slot = *cursor - LISTENERS_FROM;
+	const struct listener *l = tern_pool_next(&tcp->listeners, &slot);
+	*cursor = LISTENERS_FROM + slot + 1;
+	if (!l)
+		return false;
+	*out = (struct tern_tcp_info){
+		.state = TERN_TCP_LISTEN,
+		.local = {l->addr, l->port},
+		.unread = l->queued, /* as ss shows it: waiting to be accepted, of ... */
+		.rcvbuf = l->backlog,
+		.user = l->user,
+	};
+	return true;
+}
+
+static void set_flag(struct tcb *tcb, uint32_t flag, int64_t value)
+{
+	if (value)
+		tcb->flags |= flag;
+	else
+		tcb->flags &= ~flag;
+}
+
+/* Only before the peer has been told another. */
+static int set_maxseg(struct tcb *tcb, int64_t value)
+{
+	if (value < 88 || value > UINT16_MAX)
+		return TERN_ERANGE;
+	if (!(tcb->flags & TCB_SYN_DUE) || tcb->state != TERN_TCP_SYN_SENT)
+		return TERN_EISCONN;
+	if (value < tcb->adv_mss)
+		tcb->adv_mss = (uint16_t)value;
+	return 0;
+}
+
+int tern_tcp_option_set(
+	struct tern_stack *stack, struct tern_conn conn, enum tern_tcp_option option, int64_t value)
+{
+	struct tcp *tcp = tern_stack_tcp(stack);
+	struct tcb *tcb = tern_tcb_of(tcp, conn);
+	if (!tcb)
+		return TERN_ESTALE;
+	if (value < 0 || value > INT32_MAX)
+		return TERN_ERANGE;
+	switch (option) {
+	case TERN_TCP_NODELAY:
+		set_flag(tcb, TCB_NODELAY, value);
+		break;
+	case TERN_TCP_CORK:
+		set_flag(tcb, TCB_CORK, value);
+		break;
+	case TERN_TCP_QUICKACK:
+		set_flag(tcb, TCB_QUICKACK, value);
+		tcb->quickacks = 0;
+		if (value && tcb->flags & TCB_ACK_DELAYED)
+			tcb->flags |= TCB_ACK_NOW;
+		break;
+	case TERN_TCP_MAXSEG:
+		return set_maxseg(tcb, value);
+	case TERN_TCP_RCVBUF:
+		tern_tcb_fix_rcvbuf(tcb, (uint32_t)value);
+		tern_window_taken(tcp, tcb, 0);
+		break;
+	case TERN_TCP_SNDBUF:
+		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
+		break;
+	default:
+		return TERN_EINVAL;
+	}
+	if (tcb_in(tcb, SYNCHRONIZED))
+		tern_want_send(tcp, tcb);
+	return 0;
+}
+
+int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
+	enum tern_tcp_option option, int64_t *value)
+{
+	const struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(stack), conn);
+	if (!tcb)
+		return TERN_ESTALE;
+	switch (option) {
+	case TERN_TCP_NODELAY:
+		*value = !!(tcb->flags & TCB_NODELAY);
+		return 0;
+	case TERN_TCP_CORK:
+		*value = !!(tcb->flags & TCB_CORK);
+		return 0;
+	case TERN_TCP_QUICKACK:
+		*value = !!(tcb->flags & TCB_QUICKACK);
+		return 0;
+	case TERN_TCP_MAXSEG:
+		*value = tern_tcb_effective_mss(tcb);
+		return 0;
+	case TERN_TCP_RCVBUF:
+		*value = tcb->rcvbuf;
+		return 0;
+	case TERN_TCP_SNDBUF:
+		*value = tcb->sndbuf;
+		return 0;
+	default:
+		return TERN_EINVAL;
+	}
+}

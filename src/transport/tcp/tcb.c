@@ -1,0 +1,219 @@
+/* The life of a connection's block: birth, side block, death. */
+#include <assert.h>
+#include <string.h>
+#include "transport/tcp/tcp.h"
+
+_Static_assert(sizeof(struct tcb) <= 256, "an idle connection is at most 256 bytes");
+
+void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
+{
+	*tcp = (struct tcp){.core = core, .ip = ip};
+	tern_pool_init(&tcp->tcbs, &core->mem, sizeof(struct tcb), 14, UINT32_MAX);
+	tern_pool_init(&tcp->sides, &core->mem, sizeof(struct tcb_side), 14, UINT32_MAX);
+	tern_pool_init(&tcp->listeners, &core->mem, sizeof(struct listener), 13, UINT32_MAX);
+	tern_pool_init(&tcp->range_nodes, &core->mem, tern_range_node_size, 13, UINT32_MAX);
+	tern_htab_init(&tcp->table, &core->mem);
+	tern_htab_init(&tcp->listening, &core->mem);
+	tern_wheel_init(&tcp->wheel, core->now);
+	tcp->table_key = tern_rng_key(&core->rng);
+	tcp->isn_key = tern_rng_key(&core->rng);
+	tcp->port_key = tern_rng_key(&core->rng);
+	tcp->ts_key = tern_rng_key(&core->rng);
+	for (unsigned i = 0; i < PORT_COUNTERS; i++)
+		tcp->port_counter[i] = (uint16_t)tern_rng_u32(&core->rng);
+	for (unsigned i = 0; i < TERN_NIF_MAX; i++) {
+		tcp->ready[i].tail = &tcp->ready[i].head;
+		tcp->parked[i].tail = &tcp->parked[i].head;
+	}
+	tcp->rst_at = core->now;
+	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;
+}
+
+void tern_tcp_fini(struct tcp *tcp)
+{
+	uint32_t slot = 0;
+	for (struct tcb *tcb; (tcb = tern_pool_next(&tcp->tcbs, &slot)); slot++)
+		tern_tcb_free(tcp, tcb);
+	slot = 0;
+	for (struct listener *l; (l = tern_pool_next(&tcp->listeners, &slot)); slot++) {
+		tern_notice_cancel(tcp->core, &l->notice);
+		tern_pool_put(&tcp->listeners, l);
+	}
+	tern_htab_fini(&tcp->table);
+	tern_htab_fini(&tcp->listening);
+	tern_pool_fini(&tcp->tcbs);
+	tern_pool_fini(&tcp->sides);
+	tern_pool_fini(&tcp->listeners);
+	tern_pool_fini(&tcp->range_nodes);
+}
+
+static void set_initial(struct tcp *tcp, struct tcb *tcb)
+{
+	const struct settings *set = &tcp->core->set;
+	tcb->state = TERN_TCP_CLOSED;
+	tcb->generation = tern_pool_generation(&tcp->tcbs);
+	tcb->notice.owner = NOTICE_CONN;
+	tcb->rcvbuf = (uint32_t)set->tcp_rmem_default;
+	tcb->sndbuf = (uint32_t)set->tcp_wmem_default;
+	tcb->flags = TCB_WANT_READ;
+	tcb->ssthresh = UINT32_MAX;
+	tcb->ts_offset = tern_timestamp_offset(tcp, tcb);
+	tern_ring_init(&tcb->send);
+	tern_ring_init(&tcb->receive);
+	tcb->adv_mss =
+		(uint16_t)(tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN);
+	tcb->rcv_mss = (uint16_t)set->tcp_base_mss;
+	tern_tcb_set_mss(tcp, tcb, 0);
+	tcb->cwnd = (uint32_t)set->tcp_init_cwnd * tcb->mss;
+}
+
+struct tcb *tern_tcb_new(struct tcp *tcp, const struct tcb_endpoints *ends, int *err)
+{
+	struct path *path = tern_path_get(tcp->ip, &ends->local.addr, &ends->remote.addr, err);
+	if (!path)
+		return NULL;
+	*err = TERN_ENOMEM;
+	struct tcb *tcb = tern_pool_get(&tcp->tcbs);
+	if (!tcb)
+		goto no_tcb;
+	memset(tcb, 0, sizeof *tcb);
+	tcb->path = path;
+	tcb->local_port = ends->local.port;
+	tcb->remote_port = ends->remote.port;
+	if (!tern_tcb_side(tcp, tcb) || tern_demux_insert(tcp, tcb) != 0)
+		goto no_room;
+	set_initial(tcp, tcb);
+	tcb->flags |= TCB_HASHED;
+	return tcb;
+no_room:
+	if (tcb->side)
+		tern_pool_put(&tcp->sides, tcb->side);
+	tern_pool_put(&tcp->tcbs, tcb);
+no_tcb:
+	tern_path_put(tcp->ip, path);
+	return NULL;
+}
+
+struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->side)
+		return tcb->side;
+	struct tcb_side *side = tern_pool_get(&tcp->sides);
+	if (!side)
+		return NULL;
+	memset(side, 0, sizeof *side);
+	side->recover = tcb->snd.una;
+	side->drs_at = tcp->core->now;
+	tcb->side = side;
+	return side;
+}
+
+static void side_free(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb->side)
+		return;
+	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
+	tern_pool_put(&tcp->sides, tcb->side);
+	tcb->side = NULL;
+}
+
+void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side;
+	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
+		side->fin_early ||
+		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
+		return;
+	side_free(tcp, tcb);
+}
+
+static void let_go(struct tcp *tcp, struct tcb *tcb)
+{
+	tern_timer_stop_all(tcp, tcb);
+	tern_unqueue(tcp, tcb);
+	tern_demux_remove(tcp, tcb);
+	if (tcb->flags & TCB_UNACCEPTED)
+		tern_listen_forget(tcp, tcb);
+	tern_ring_clear(&tcb->send, &tcp->core->chunks);
+	if (tcb->side) /* bytes beyond a hole will never be read */
+		tern_ring_forget(&tcb->receive, &tcp->core->chunks, tcb->receive.len);
+	side_free(tcp, tcb);
+}
+
+void tern_tcb_free(struct tcp *tcp, struct tcb *tcb)
+{
+	let_go(tcp, tcb);
+	tern_notice_cancel(tcp->core, &tcb->notice);
+	tern_ring_clear(&tcb->receive, &tcp->core->chunks);
+	tern_path_put(tcp->ip, tcb->path);
+	tern_pool_put(&tcp->tcbs, tcb);
+}
+
+void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cause)
+{
+	bool unclaimed = tcb->flags & (TCB_ORPHAN | TCB_UNACCEPTED);
+	tern_tcb_enter(tcp, tcb, TERN_TCP_CLOSED, cause);
+	if (unclaimed) {
+		tern_tcb_free(tcp, tcb);
+		return;
+	}
+	let_go(tcp, tcb);
+	tcb->error = (int8_t)err;
+	tcb->snd.una = tcb->snd.nxt;
+	if (err == TERN_ECONNRESET)
+		tern_ring_clear(&tcb->receive, &tcp->core->chunks);
+	if (err)
+		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_ERROR));
+}
+
+uint32_t tern_tcb_effective_mss(const struct tcb *tcb)
+{
+	uint32_t options = 0;
+	if (tcb->flags & TCB_TIMESTAMPS)
+		options += 12;
+	if (tcb->side && tcb->side->ranges.count && tcb->flags & TCB_SACK) {
+		uint32_t blocks = tcb->side->ranges.count, most = options ? 3 : 4;
+		options += 4 + 8 * (blocks < most ? blocks : most);
+	}
+	return tcb->mss - options;
+}
+
+/* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, path) less what options take, which
+ * tern_tcb_effective_mss() deducts. A peer may not ask for absurdly small segments. */
+void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
+{
+	const struct settings *set = &tcp->core->set;
+	uint32_t mss = option ? option : (uint32_t)set->tcp_base_mss;
+	uint32_t path = tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN;
+	if (mss > path)
+		mss = path;
+	/* What remains must hold data beside timestamps and SACK blocks. */
+	uint32_t floor = (uint32_t)set->tcp_min_snd_mss + TCP_OPTIONS_LEN_MAX;
+	if (mss < floor)
+		mss = floor < path ? floor : path;
+	tcb->mss = (uint16_t)mss;
+}
+
+void tern_tcb_offer(const struct settings *set, struct tcb *tcb)
+{
+	if (set->tcp_window_scaling)
+		tcb->flags |= TCB_WSCALE;
+	if (set->tcp_timestamps)
+		tcb->flags |= TCB_TIMESTAMPS;
+	if (set->tcp_sack)
+		tcb->flags |= TCB_SACK;
+}
+
+#define BUFFER_MIN 2304u /* Linux's SOCK_MIN_RCVBUF, about */
+
+void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes)
+{
+	tcb->rcvbuf = bytes > BUFFER_MIN ? bytes : BUFFER_MIN;
+	tcb->flags |= TCB_RCVBUF_FIXED;
+}
+
+void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes)
+{
+	tcb->sndbuf = bytes > BUFFER_MIN ? bytes : BUFFER_MIN;
+	tcb->flags |= TCB_SNDBUF_FIXED;
+}

@@ -1,0 +1,256 @@
+/*
+ * The transmission control block (RFC 9293 3.3.1) and what a stack's TCP shares.
+ *
+ * Theory of operation. A connection is one struct tcb of at most 256 bytes while it is idle; what
+ * only a busy one needs (ranges out of order, RTT timing, recovery) is a side block, taken on use
+ * and given back when the connection has been quiet for a second. Arriving segments change state
+ * and put the connection on its interface's ready queue; output.c is asked for one frame at a time
+ * when the device has room, and decides only then what to send. Timers are deadlines in the TCB;
+ * the wheel holds one entry, at the soonest.
+ */
+#ifndef TERN_TCP_TCB_H
+#define TERN_TCP_TCB_H
+
+#include <tern/tcp.h>
+#include "base/core.h"
+#include "base/htab.h"
+#include "base/rangeset.h"
+#include "base/ring.h"
+#include "base/seq.h"
+#include "base/wheel.h"
+#include "network/ip.h"
+#include "wire/tcp.h"
+
+/* tcb.flags */
+#define TCB_TIMESTAMPS     (1u << 0) /* negotiated (RFC 7323) */
+#define TCB_SACK           (1u << 1) /* negotiated (RFC 2018) */
+#define TCB_WSCALE         (1u << 2) /* negotiated; else both scales are 0 */
+#define TCB_NODELAY        (1u << 3)
+#define TCB_CORK           (1u << 4)
+#define TCB_PASSIVE        (1u << 5)  /* came through a listener */
+#define TCB_UNACCEPTED     (1u << 6)  /* belongs to a listener: half-open or in its accept queue */
+#define TCB_ORPHAN         (1u << 7)  /* the application has let go: freed when it dies */
+#define TCB_FIN_QUEUED     (1u << 8)  /* nothing more will be written */
+#define TCB_FIN_SENT       (1u << 9)  /* our FIN is the last number before snd.nxt */
+#define TCB_FIN_RECEIVED   (1u << 10) /* the peer's FIN is the last number before rcv.nxt */
+#define TCB_SYN_DUE        (1u << 11) /* SYN or SYN-ACK to be sent */
+#define TCB_ACK_NOW        (1u << 12)
+#define TCB_ACK_DELAYED    (1u << 13) /* in-order data not acknowledged; the timer runs */
+#define TCB_RETRANSMIT_DUE (1u << 14) /* the segment at snd.una is to be sent again */
+#define TCB_PROBE_DUE      (1u << 15) /* zero-window probe */
+#define TCB_PERSIST        (1u << 16) /* the retransmission deadline is the persist timer's */
+#define TCB_FORCE          (1u << 17) /* silly-window, Nagle and cork are overridden once */
+#define TCB_WANT_READ      (1u << 18) /* tell READABLE when bytes come */
+#define TCB_WANT_WRITE     (1u << 19) /* tell WRITABLE when room comes */
+#define TCB_RCVBUF_FIXED   (1u << 20)
+#define TCB_SNDBUF_FIXED   (1u << 21)
+#define TCB_QUICKACK       (1u << 22) /* the user wants every segment acknowledged at once */
+#define TCB_URGENT_IN      (1u << 23) /* side->rcv_up is valid and not read past */
+#define TCB_URGENT_OUT     (1u << 24) /* side->snd_up is valid and not acknowledged */
+#define TCB_HASHED         (1u << 25) /* in the demultiplexing table */
+#define TCB_PARKED         (1u << 26) /* waits for its neighbour, on the parked queue */
+#define TCB_SENT_TOLD      (1u << 27) /* TERN_EV_SENT was raised */
+
+enum recovery_mode {
+	RECOVERY_OPEN,
+	RECOVERY_FAST,    /* NewReno fast recovery (RFC 6582) until `recover` is acknowledged */
+	RECOVERY_TIMEOUT, /* slow start again from snd.una after an RTO, until `recover` */
+};
+
+/* What a busy connection needs besides. */
+struct tcb_side {
+	struct rangeset ranges;                    /* received out of order, all beyond rcv.nxt */
+	tern_seq sack_recent[TCP_SACK_BLOCKS_MAX]; /* a number in each range, last touched first
+						      (RFC 2018 4) */
+	uint8_t sack_recent_count;
+	uint8_t mode;       /* enum recovery_mode */
+	uint8_t rtx_reason; /* enum tern_retransmit_reason, of TCB_RETRANSMIT_DUE */
+	bool timing;        /* a segment is being timed (RFC 6298 3, Karn) */
+	bool have_rtt;
+	bool fin_early;          /* FIN arrived out of order, at fin_seq */
+	bool have_recovered;     /* `recover` is a recovery's, not the beginning's */
+	bool partial_seen;       /* a partial ACK reset the timer in this recovery (RFC 6582 3.2
+				    impatient) */
+	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
+	tern_seq timed_end;      /* an ACK of this number ends the timing */
+	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */
+	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */
+	tern_seq rcv_up, snd_up; /* last urgent number (RFC 6093: the byte before the pointer's) */
+	tern_seq fin_seq;
+	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
+	uint32_t drs_copied;     /* bytes the application took in the last round */
+	uint32_t drs_taken;      /* in this one */
+	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
+	uint32_t last_challenge; /* ms; 0 never */
+	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
+	uint64_t timed_at;       /* ns */
+	uint64_t drs_at;         /* ns: receive-buffer tuning's measuring round began */
+	uint64_t retransmits;
+};
+
+/* Deadlines are in wheel ticks mod 2^32, 0 meaning none. */
+struct tcb {
+	struct wheel_entry timer;
+	struct path *path; /* holds both addresses */
+	uint16_t local_port, remote_port;
+	uint32_t generation;
+	struct tcb *send_next, **send_link; /* on a ready or parked queue; link NULL when on none */
+	struct tcb_side *side;              /* NULL while idle */
+	uint32_t flags;
+	uint8_t state;
+	uint8_t cc : 4;       /* index of the congestion control */
+	uint8_t send_nif : 4; /* whose ready or parked queue it is on */
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
+	int8_t error; /* tern_err that killed it */
+	struct {
+		tern_seq una, nxt;
+		uint32_t wnd;
+		tern_seq wl1, wl2;
+		tern_seq iss;
+	} snd;
+	struct {
+		tern_seq nxt;
+		tern_seq adv; /* right edge offered: never goes back */
+		tern_seq irs;
+		tern_seq acked; /* last ACK sent (RFC 7323 Last.ACK.sent) */
+	} rcv;
+	uint32_t ts_recent, ts_recent_at; /* the latter in ms */
+	uint32_t ts_offset;
+	uint32_t srtt, rttvar;   /* us; srtt 0: no sample */
+	uint32_t cwnd, ssthresh; /* bytes */
+	struct ring send, receive;
+	uint32_t rexmt_at, delack_at;
+	uint32_t linger_at; /* the end of TIME_WAIT or an orphan's FIN_WAIT_2; else when the side
+			       may go */
+	uint32_t sndbuf, rcvbuf;
+	uint16_t mss;     /* most data a segment may carry, options not yet deducted */
+	uint16_t adv_mss; /* what our SYN said */
+	uint16_t max_wnd; /* largest window the peer ever offered, >> snd_wscale */
+	uint16_t rcv_mss; /* largest segment seen (RFC 1122 4.2.3.2: "full-sized") */
+	uint8_t backoff;  /* timeouts, or unanswered probes, in a row */
+	uint8_t dupacks;
+	uint8_t quickacks; /* segments to acknowledge at once, at the start */
+	uint8_t acks_owed; /* duplicate ACKs to be sent one by one */
+	void *user;
+	struct notice notice; /* before accept: the place in the listener's list */
+};
+
+struct listener {
+	uint32_t generation;
+	uint16_t port;
+	struct tern_addr addr; /* unspecified: any */
+	uint32_t backlog;
+	uint32_t queued, half_open;
+	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
+	struct notice *half, **half_tail;
+	uint32_t rcvbuf, sndbuf;
+	void *user;
+	struct notice notice;
+};
+
+struct send_queue {
+	struct tcb *head, **tail;
+};
+
+#define PORT_COUNTERS 64
+
+struct tcp {
+	struct core *core;
+	struct ip *ip;
+	struct wheel wheel;
+	struct pool tcbs, sides, listeners, range_nodes;
+	struct htab table;     /* TCBs by addresses and ports */
+	struct htab listening; /* listeners by port */
+	struct siphash_key table_key, isn_key, port_key, ts_key;
+	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
+	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
+	uint64_t rst_at;
+	uint32_t rst_tokens;
+};
+
+/* One arriving segment on its way through the steps. */
+struct arrival {
+	struct tcp *tcp;
+	struct tcb *tcb; /* NULL once it has died and is gone */
+	struct tcp_segment *seg;
+	const struct ip_in *in;
+	uint32_t window; /* scaled */
+	bool trimmed;    /* part of the segment was old */
+};
+
+/* How a step ends: one epilogue acts on it. */
+enum verdict_kind {
+	VERDICT_CONTINUE,
+	VERDICT_DROP,
+	VERDICT_ACK,       /* drop, and acknowledge at once */
+	VERDICT_ACK_PACED, /* the same, rate-limited: the segment carries no data */
+	VERDICT_CHALLENGE, /* drop, and challenge ACK (RFC 5961) */
+	VERDICT_RESET,     /* drop, and answer with RST */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	enum tern_drop why;
+};
+
+static inline struct verdict verdict(enum verdict_kind kind, enum tern_drop why)
+{
+	return (struct verdict){kind, why};
+}
+
+#define CONTINUE verdict(VERDICT_CONTINUE, TERN_DROP_NONE)
+
+static inline uint32_t ticks(uint64_t ns)
+{
+	return (uint32_t)(ns >> WHEEL_TICK_LOG2);
+}
+
+static inline bool tcb_in(const struct tcb *tcb, unsigned states)
+{
+	return states >> tcb->state & 1;
+}
+
+#define STATE(name) (1u << TERN_TCP_##name)
+/* States in which both SYNs have been seen (RFC 9293 3.3.2 "synchronized"). */
+#define SYNCHRONIZED                                                                               \
+	(STATE(ESTABLISHED) | STATE(FIN_WAIT_1) | STATE(FIN_WAIT_2) | STATE(CLOSE_WAIT) |          \
+		STATE(CLOSING) | STATE(LAST_ACK) | STATE(TIME_WAIT))
+/* States in which our data (or FIN) may still be on its way. */
+#define SENDING                                                                                    \
+	(STATE(ESTABLISHED) | STATE(CLOSE_WAIT) | STATE(FIN_WAIT_1) | STATE(CLOSING) |             \
+		STATE(LAST_ACK))
+
+/* Numbers sent and not acknowledged, FIN and SYN included. */
+static inline uint32_t tcb_flight(const struct tcb *tcb)
+{
+	return seq_diff(tcb->snd.nxt, tcb->snd.una);
+}
+
+static inline bool tcb_syn_unacked(const struct tcb *tcb)
+{
+	return seq_eq(tcb->snd.una, tcb->snd.iss);
+}
+
+/* The sequence number of the first byte in the send ring. */
+static inline tern_seq tcb_data_start(const struct tcb *tcb)
+{
+	return seq_add(tcb->snd.una, tcb_syn_unacked(tcb) ? 1 : 0);
+}
+
+/* The sequence number after the last byte written: our FIN's, if there is one. */
+static inline tern_seq tcb_data_end(const struct tcb *tcb)
+{
+	return seq_add(tcb_data_start(tcb), tcb->send.len);
+}
+
+/* What we still offer: bytes beyond rcv.nxt. */
+static inline uint32_t tcb_offered(const struct tcb *tcb)
+{
+	return seq_lt(tcb->rcv.nxt, tcb->rcv.adv) ? seq_diff(tcb->rcv.adv, tcb->rcv.nxt) : 0;
+}
+
+#define tcb_of_timer(entry)   ((struct tcb *)((char *)(entry)-offsetof(struct tcb, timer)))
+#define tcb_of_notice(entry)  ((struct tcb *)((char *)(entry)-offsetof(struct tcb, notice)))
+#define listener_of_notice(n) ((struct listener *)((char *)(n)-offsetof(struct listener, notice)))
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * TCP between its own files, and for stack.c. One section a file, in the order a segment meets
+ * them.
+ */
+#ifndef TERN_TCP_TCP_H
+#define TERN_TCP_TCP_H
+
+#include "transport/tcp/cc.h"
+#include "transport/tcp/tcb.h"
+
+/* --- for stack.c -------------------------------------------------------------------- */
+
+void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip);
+void tern_tcp_fini(struct tcp *tcp);
+/* stack.c lends a stack's TCP to the public functions. */
+struct tcp *tern_stack_tcp(struct tern_stack *stack);
+const struct tcp *tern_stack_tcp_const(const struct tern_stack *stack);
+
+/* input.c: a segment. */
+void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
+/* icmp.c: an ICMP error about a segment (RFC 5927). */
+void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
+/* output.c: fills one frame for an interface; false when no connection has anything to send. */
+bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
+/* Something about neighbours changed: parked connections try again. */
+void tern_tcp_path_changed(struct tcp *tcp, int nif);
+/* timer.c: fires what is due, bounded; and when to be called next. */
+void tern_tcp_advance(struct tcp *tcp);
+uint64_t tern_tcp_deadline(const struct tcp *tcp);
+/* user.c: takes the next pending event off a notice; false when it had none. */
+bool tern_tcp_event(struct tcp *tcp, struct notice *notice, struct tern_event *event);
+bool tern_tcp_listener_event(struct tcp *tcp, struct notice *notice, struct tern_event *event);
+/* check.c */
+const char *tern_tcp_check(const struct tcp *tcp);
+
+/* --- tcb.c: life and death of a connection --------------------------------------------- */
+
+struct tcb_endpoints {
+	struct tern_endpoint local, remote;
+};
+/* A TCB in CLOSED (or, for a listener's child, LISTEN), in the table, with its path. NULL and *err
+ * when refused. */
+struct tcb *tern_tcb_new(struct tcp *tcp, const struct tcb_endpoints *ends, int *err);
+/* The connection an application's handle names, or NULL for a stale one. */
+struct tcb *tern_tcb_of(const struct tcp *tcp, struct tern_conn conn);
+/* The side block, taken if there is none; NULL when memory is short. */
+struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb);
+/* Gives the side block back if nothing in it is needed. */
+void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb);
+/*
+ * The connection is over: state CLOSED, out of the table, timers and buffers gone; err says why
+ * (0: in good order) and the application is told. Frees the TCB if the application let it go: do
+ * not touch it afterwards.
+ */
+void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cause);
+/* Frees a TCB outright, whatever it is linked to; no event. */
+void tern_tcb_free(struct tcp *tcp, struct tcb *tcb);
+/* Flags for the options our SYN will offer, by the settings. */
+void tern_tcb_offer(const struct settings *set, struct tcb *tcb);
+/* A buffer of the user's size: no auto-tuning. */
+void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes);
+void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes);
+/* The largest segment's data when all options of a data segment are on (RFC 9293 3.7.1). */
+uint32_t tern_tcb_effective_mss(const struct tcb *tcb);
+/* Sets mss from the peer's MSS option (0: none) and the path. */
+void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option);
+
+/* --- demux.c -------------------------------------------------------------------------- */
+
+int tern_demux_insert(struct tcp *tcp, struct tcb *tcb);
+void tern_demux_remove(struct tcp *tcp, struct tcb *tcb);
+struct tcb *tern_demux_find(const struct tcp *tcp, const struct tern_addr *local,
+	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port);
+/* The listener for a local address and port: an exact address beats the wildcard. */
+struct listener *tern_demux_listener(
+	const struct tcp *tcp, const struct tern_addr *local, uint16_t port);
+
+uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
+
+/* --- isn.c: numbers a stranger must not guess ------------------------------------------- */
+
+tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb);              /* RFC 6528 */
+uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tcb *tcb); /* RFC 7323 5.4 */
+/* RFC 6056 3.3.4; 0 when no port is free. */
+uint16_t tern_port_pick(
+	struct tcp *tcp, const struct tern_addr *local, const struct tern_endpoint *remote);
+uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb);
+
+/* --- state.c -------------------------------------------------------------------------- */
+
+/* The only writer of tcb->state: checks the edge, acts on entry, tells the listener. */
+void tern_tcb_enter(
+	struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to, enum tern_cause cause);
+
+/* --- listen.c ------------------------------------------------------------------------- */
+
+void tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	struct tcp_segment *seg, uint32_t iss_floor);
+/* A child's handshake is complete: room in the accept queue? If so it is moved there. */
+bool tern_listen_established(struct tcp *tcp, struct tcb *tcb);
+/* The oldest connection of the accept queue becomes the application's; NULL when none waits. */
+struct tcb *tern_listen_take(struct tcp *tcp, struct listener *l);
+/* Resets every child that was not accepted. */
+void tern_listen_reset_all(struct tcp *tcp, struct listener *l);
+/* Takes a child out of its listener's lists. */
+void tern_listen_forget(struct tcp *tcp, struct tcb *tcb);
+
+/* --- open.c: what both SYNs' options mean, and SYN_SENT ------------------------------------ */
+
+void tern_open_learn(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *syn);
+struct verdict tern_open_syn_sent(struct arrival *a);
+/* The handshake is done: initial cwnd, events. */
+void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause);
+
+/* --- ack.c, recovery.c, rtt.c --------------------------------------------------------------- */
+
+struct verdict tern_ack_step(struct arrival *a);
+void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
+/* Bytes of cwnd beyond what is in flight. */
+uint32_t tern_recovery_allowance(const struct tcb *tcb);
+void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end);
+void tern_rtt_cancel(struct tcb *tcb);
+/* Takes the sample this ACK yields, if any; ns or 0. */
+uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+/* The RTO without backoff, ns (RFC 6298 2). */
+uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
+/* With backoff and the upper bound. */
+uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
+
+/* --- reassembly.c, sack.c, window.c: the receiving side
+ * ------------------------------------------- */
+
+/* Takes the segment's text and FIN (steps seven and eight). */
+struct verdict tern_text_step(struct arrival *a);
+struct verdict tern_fin_step(struct arrival *a);
+/* Writes up to max SACK blocks (RFC 2018 4); returns how many. */
+uint8_t tern_sack_blocks(struct tcb *tcb, struct tcp_sack_block *blocks, uint8_t max);
+/* Notes that a range was touched by an arrival. */
+void tern_sack_touched(struct tcb_side *side, tern_seq at);
+/* The window field for a segment going out now; moves rcv.adv. */
+uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn);
+/* The application took bytes: tune the buffer, and offer the room if that is worth an ACK. */
+void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
+/* Whether an ACK now would move the right edge enough to be worth sending. */
+bool tern_window_worth_update(const struct tcb *tcb);
+/* What our SYN offers, bytes: never scaled. */
+uint32_t tern_window_in_syn(const struct tcb *tcb);
+/* The smallest window scale with which tcp_rmem_max can be offered. */
+uint8_t tern_window_scale(const struct tcp *tcp);
+void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+
+/* --- output.c, segment.c
+ * --------------------------------------------------------------------------- */
+
+/* The connection may have something to send: queue it on its interface. */
+void tern_want_send(struct tcp *tcp, struct tcb *tcb);
+void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
+/* What output.c decided to send. */
+struct plan {
+	tern_seq seq;
+	uint32_t len;   /* data bytes */
+	uint16_t flags; /* TCP_* */
+	bool retransmit;
+	uint8_t reason; /* enum tern_retransmit_reason */
+};
+/* Builds it in the frame, moves snd.nxt, tells timers and listener. */
+void tern_segment_build(
+	struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct tern_frame *frame);
+
+/* --- reset.c: segments of no connection
+ * -------------------------------------------------------------- */
+
+/* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
+void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
+/* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
+void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
+
+/* --- timer.c: policy, named by what happened
+ * ------------------------------------------------------------ */
+
+void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_blocked(
+	struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* data waits and nothing is in flight */
+void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
+void tern_timer_ack_sent(struct tcb *tcb);
+void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
+/* Puts the wheel's entry at the soonest deadline. */
+void tern_timer_sync(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);
+
+/* --- timewait.c
+ * ------------------------------------------------------------------------------------------ */
+
+/* A SYN for a pair in TIME_WAIT: true if it may replace it (RFC 6191); then the TCB is gone and
+ * *iss_floor is where the new connection's ISN must lie beyond. */
+bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor);
+
+/* --- trace.c
+ * -------------------------------------------------------------------------------------------- */
+
+void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why);
+void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,
+	const struct ip_in *in, const struct tcp_segment *seg, uint32_t window);
+void tern_trace_state(
+	struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from, enum tern_cause cause);
+void tern_trace_listener_state(struct tcp *tcp, const struct listener *l, enum tern_tcp_state from,
+	enum tern_tcp_state to, enum tern_cause cause);
+void tern_trace_retransmit(struct tcp *tcp, const struct tcb *tcb, const struct plan *plan);
+void tern_trace_window(struct tcp *tcp, const struct tcb *tcb);
+void tern_trace_queue(struct tcp *tcp, const struct listener *l);
+void tern_trace_rtt(struct tcp *tcp, const struct tcb *tcb, uint64_t sample);
+void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *why);
+void tern_trace_timer(struct tcp *tcp, const struct tcb *tcb, enum tern_timer which, bool fired,
+	uint64_t deadline);
+
+#endif

@@ -1,0 +1,287 @@
+/*
+ * When things happen that nobody sends: deadlines, named by what set them. One wheel entry a
+ * connection, at the soonest; an entry that turns out early is moved on, so moving a deadline
+ * back costs nothing.
+ */
+#include "transport/tcp/tcp.h"
+
+#define MS         UINT64_C(1000000)
+#define SECOND     (1000 * MS)
+#define QUIET_TIME SECOND /* after which the side block goes */
+
+/* Ticks round up: never early. 0 means none. */
+static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
+{
+	uint32_t at = ticks(tcp->core->now + wait + (1u << WHEEL_TICK_LOG2) - 1);
+	return at ? at : 1;
+}
+
+static bool due(const struct tcp *tcp, uint32_t at)
+{
+	return at && (int32_t)(ticks(tcp->core->now) - at) >= 0;
+}
+
+static uint64_t to_ns(const struct tcp *tcp, uint32_t at)
+{
+	int32_t ahead = (int32_t)(at - ticks(tcp->core->now));
+	uint64_t base = tcp->core->now >> WHEEL_TICK_LOG2;
+	if (ahead < 0)
+		ahead = 0;
+	return (base + (uint32_t)ahead) << WHEEL_TICK_LOG2;
+}
+
+static uint32_t sooner(uint32_t a, uint32_t b)
+{
+	if (a == 0 || b == 0)
+		return a ? a : b;
+	return (int32_t)(a - b) < 0 ? a : b;
+}
+
+void tern_timer_sync(struct tcp *tcp, struct tcb *tcb)
+{
+	uint32_t at = sooner(sooner(tcb->rexmt_at, tcb->delack_at), tcb->linger_at);
+	if (at == 0) {
+		tern_wheel_disarm(&tcp->wheel, &tcb->timer);
+		return;
+	}
+	uint64_t deadline = to_ns(tcp, at);
+	if (!wheel_armed(&tcb->timer) || deadline < tcb->timer.deadline)
+		tern_wheel_arm(&tcp->wheel, &tcb->timer, deadline);
+}
+
+static void set(struct tcp *tcp, struct tcb *tcb, uint32_t *which, uint64_t wait)
+{
+	*which = deadline_in(tcp, wait);
+	tern_timer_sync(tcp, tcb);
+}
+
+void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = tcb->delack_at = tcb->linger_at = 0;
+	tern_wheel_disarm(&tcp->wheel, &tcb->timer);
+}
+
+static void arm_retransmit(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->flags &= ~TCB_PERSIST;
+	set(tcp, tcb, &tcb->rexmt_at, tern_rto_backed_off(tcp, tcb));
+	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, false, to_ns(tcp, tcb->rexmt_at));
+}
+
+/* RFC 6298 5.1: start it if it is not running. */
+void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->rexmt_at == 0 || tcb->flags & TCB_PERSIST)
+		arm_retransmit(tcp, tcb);
+}
+
+/* RFC 6298 5.3. */
+void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb)
+{
+	arm_retransmit(tcp, tcb);
+}
+
+/* RFC 6298 5.2. */
+void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = 0;
+	tcb->flags &= ~TCB_PERSIST;
+	tern_timer_busy(tcp, tcb);
+}
+
+/* RFC 9293 3.8.6.1 and the sender's silly-window override of 3.8.6.2.1. */
+void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait)
+{
+	if (tcb->rexmt_at)
+		return;
+	tcb->flags |= TCB_PERSIST;
+	set(tcp, tcb, &tcb->rexmt_at, wait ? wait : tern_rto_backed_off(tcp, tcb));
+	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, false, to_ns(tcp, tcb->rexmt_at));
+}
+
+void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->delack_at == 0)
+		set(tcp, tcb, &tcb->delack_at, (uint64_t)tcp->core->set.tcp_delack_min_ms * MS);
+}
+
+void tern_timer_ack_sent(struct tcb *tcb)
+{
+	tcb->delack_at = 0;
+}
+
+void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = tcb->delack_at = 0;
+	set(tcp, tcb, &tcb->linger_at, 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND);
+	tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, false, to_ns(tcp, tcb->linger_at));
+}
+
+/* Only a connection that nobody can read from is given up (Linux's tcp_fin_timeout). */
+void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!(tcb->flags & TCB_ORPHAN) || tcb->state != TERN_TCP_FIN_WAIT_2)
+		return;
+	set(tcp, tcb, &tcb->linger_at, (uint64_t)tcp->core->set.tcp_fin_timeout * SECOND);
+	tern_trace_timer(tcp, tcb, TERN_TIMER_FIN_WAIT_2, false, to_ns(tcp, tcb->linger_at));
+}
+
+static bool linger_is_close(const struct tcb *tcb)
+{
+	return tcb->state == TERN_TCP_TIME_WAIT ||
+	       (tcb->state == TERN_TCP_FIN_WAIT_2 && tcb->flags & TCB_ORPHAN);
+}
+
+void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!linger_is_close(tcb) && tcb->side)
+		set(tcp, tcb, &tcb->linger_at, QUIET_TIME);
+}
+
+/* R2 of RFC 9293 3.8.3: how often we try before giving up. */
+static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
+{
+	const struct settings *s = &tcp->core->set;
+	int32_t limit = s->tcp_retries2;
+	uint32_t tries = tcb->backoff;
+	if (tcb->state == TERN_TCP_SYN_SENT)
+		limit = s->tcp_syn_retries;
+	else if (tcb_syn_unacked(tcb))
+		limit = s->tcp_synack_retries;
+	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
+		limit = s->tcp_orphan_retries;
+	/* While the peer's window is closed but it still answers, never (RFC 6429, MUST-37). An
+	 * orphan is another matter: nobody would miss it, and it must end. */
+	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0 && !(tcb->flags & TCB_ORPHAN))
+		tries = tcb->side ? tcb->side->unanswered : 0;
+	return (int64_t)tries >= limit;
+}
+
+static void back_off(struct tcb *tcb)
+{
+	if (tcb->backoff < 64)
+		tcb->backoff++;
+	if (tcb->side && tcb->side->unanswered < UINT8_MAX)
+		tcb->side->unanswered++;
+}
+
+static void give_up(struct tcp *tcp, struct tcb *tcb)
+{
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnTimeout);
+	/* Tell the peer too, in case it is only we who are not heard. */
+	if (tcb_in(tcb, SYNCHRONIZED))
+		tern_reset_send(tcp, tcb);
+	tern_tcb_die(tcp, tcb, TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
+}
+
+/* RFC 6298 5.4 to 5.6. Returns false when the connection is gone. */
+static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = 0;
+	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, true, tcp->core->now);
+	if (out_of_tries(tcp, tcb)) {
+		give_up(tcp, tcb);
+		return false;
+	}
+	if (tcb_syn_unacked(tcb)) {
+		tcb->flags |= TCB_SYN_DUE;
+		tern_rtt_cancel(tcb);
+	} else if (tern_tcb_side(tcp, tcb)) {
+		tern_recovery_timeout(tcp, tcb);
+	}
+	back_off(tcb);
+	arm_retransmit(tcp, tcb);
+	tern_want_send(tcp, tcb);
+	return true;
+}
+
+static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = 0;
+	tcb->flags &= ~TCB_PERSIST;
+	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, true, tcp->core->now);
+	if (!tern_tcb_side(tcp, tcb)) { /* memory is short: look again later */
+		tern_timer_blocked(tcp, tcb, 0);
+		return true;
+	}
+	if (tcb->snd.wnd == 0) {
+		if (out_of_tries(tcp, tcb)) {
+			give_up(tcp, tcb);
+			return false;
+		}
+		tcb->flags |= TCB_PROBE_DUE;
+		back_off(tcb);
+		tern_timer_blocked(tcp, tcb, 0);
+	} else {
+		tcb->flags |= TCB_FORCE;
+	}
+	tern_want_send(tcp, tcb);
+	return true;
+}
+
+static void delayed_ack_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->delack_at = 0;
+	if (!(tcb->flags & TCB_ACK_DELAYED))
+		return;
+	tern_trace_timer(tcp, tcb, TERN_TIMER_DELAYED_ACK, true, tcp->core->now);
+	core_count(tcp->core, TERN_COUNT_TcpExtDelayedACKs);
+	tcb->flags |= TCB_ACK_NOW;
+	tern_want_send(tcp, tcb);
+}
+
+static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->linger_at = 0;
+	if (tcb->state == TERN_TCP_TIME_WAIT) {
+		tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, true, tcp->core->now);
+		tern_tcb_die(tcp, tcb, 0, TERN_CAUSE_2MSL);
+		return false;
+	}
+	if (linger_is_close(tcb)) {
+		tern_trace_timer(tcp, tcb, TERN_TIMER_FIN_WAIT_2, true, tcp->core->now);
+		tern_tcb_die(tcp, tcb, 0, TERN_CAUSE_FIN_TIMEOUT);
+		return false;
+	}
+	tern_tcb_side_release(tcp, tcb);
+	if (tcb->side)
+		tern_timer_busy(tcp, tcb);
+	return true;
+}
+
+static void expire(struct tcp *tcp, struct tcb *tcb)
+{
+	if (due(tcp, tcb->rexmt_at)) {
+		bool alive = tcb->flags & TCB_PERSIST ? persist_expired(tcp, tcb)
+						      : retransmit_expired(tcp, tcb);
+		if (!alive)
+			return;
+	}
+	if (due(tcp, tcb->delack_at))
+		delayed_ack_expired(tcp, tcb);
+	if (due(tcp, tcb->linger_at) && !linger_expired(tcp, tcb))
+		return;
+	tern_timer_sync(tcp, tcb);
+}
+
+#define EXPIRE_MAX 1024 /* connections a call */
+
+void tern_tcp_advance(struct tcp *tcp)
+{
+	bool more = false;
+	for (unsigned i = 0; i < EXPIRE_MAX; i++) {
+		struct wheel_entry *entry = tern_wheel_expire(&tcp->wheel, tcp->core->now, &more);
+		if (entry)
+			expire(tcp, tcb_of_timer(entry));
+		else if (!more)
+			return;
+	}
+}
+
+uint64_t tern_tcp_deadline(const struct tcp *tcp)
+{
+	for (unsigned i = 0; i < TERN_NIF_MAX; i++)
+		if (tcp->ready[i].head)
+			return tcp->core->now;
+	return tern_wheel_next(&tcp->wheel);
+}

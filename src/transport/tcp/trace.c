@@ -1,0 +1,181 @@
+/* TCP's part of the event stream. */
+#include "transport/tcp/tcp.h"
+
+static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_trace *t)
+{
+	t->has_conn = true;
+	t->conn = (struct tern_trace_conn){
+		.handle = {tern_pool_slot(&tcp->tcbs, tcb), tcb->generation},
+		.local = {tcb->path->src, tcb->local_port},
+		.remote = {tcb->path->dst, tcb->remote_port},
+		.state = tcb->state,
+		.iss = tcb->snd.iss.v,
+		.irs = tcb->rcv.irs.v,
+		.snd_una = tcb->snd.una.v,
+		.snd_nxt = tcb->snd.nxt.v,
+		.rcv_nxt = tcb->rcv.nxt.v,
+	};
+}
+
+static struct tern_trace about(
+	const struct tcp *tcp, const struct tcb *tcb, enum tern_trace_kind kind)
+{
+	struct tern_trace t = {.kind = kind, .nif = -1};
+	describe(tcp, tcb, &t);
+	return t;
+}
+
+void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why)
+{
+	if (!tcb || !core_traced(tcp->core)) {
+		tern_core_drop(tcp->core, why);
+		return;
+	}
+	tcp->core->drop[why]++;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_DROP);
+	t.nif = tcp->core->nif;
+	t.drop = why;
+	tern_core_trace(tcp->core, &t);
+}
+
+static void describe_options(struct tern_segment *out, const struct tcp_options *o)
+{
+	out->wscale = o->has & TCP_OPT_WSCALE ? (int8_t)o->wscale : -1;
+	out->mss = o->has & TCP_OPT_MSS ? o->mss : 0;
+	out->sack_ok = o->has & TCP_OPT_SACK_OK;
+	out->timestamps = o->has & TCP_OPT_TIMESTAMP;
+	if (out->timestamps) {
+		out->tsval = o->tsval;
+		out->tsecr = o->tsecr;
+	}
+	out->sack_count = o->has & TCP_OPT_SACK ? o->sack_count : 0;
+	for (unsigned i = 0; i < out->sack_count; i++) {
+		out->sack[i].lo = o->sack[i].lo.v;
+		out->sack[i].hi = o->sack[i].hi.v;
+	}
+}
+
+void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,
+	const struct ip_in *in, const struct tcp_segment *seg, uint32_t window)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = {.kind = kind, .nif = tcp->core->nif};
+	if (tcb) {
+		describe(tcp, tcb, &t);
+		t.nif = tcb->path->nif;
+	} else if (in) {
+		t.conn.local = (struct tern_endpoint){in->dst, seg->dst_port};
+		t.conn.remote = (struct tern_endpoint){in->src, seg->src_port};
+	}
+	t.segment = (struct tern_segment){
+		.seq = seg->seq.v,
+		.ack = seg->ack.v,
+		.len = seg->data_len,
+		.window = window,
+		.flags = seg->flags,
+		.window_field = seg->window,
+		.urgent = seg->urgent,
+	};
+	describe_options(&t.segment, &seg->options);
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_state(
+	struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from, enum tern_cause cause)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_STATE);
+	t.state.from = from;
+	t.state.to = tcb->state;
+	t.state.cause = cause;
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_listener_state(struct tcp *tcp, const struct listener *l, enum tern_tcp_state from,
+	enum tern_tcp_state to, enum tern_cause cause)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = {.kind = TERN_TRACE_STATE, .nif = -1};
+	t.conn.local = (struct tern_endpoint){l->addr, l->port};
+	t.conn.state = to;
+	t.state.from = from;
+	t.state.to = to;
+	t.state.cause = cause;
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_retransmit(struct tcp *tcp, const struct tcb *tcb, const struct plan *plan)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_RETRANSMIT);
+	t.retransmit.reason = plan->reason;
+	t.retransmit.seq = plan->seq.v;
+	t.retransmit.len = plan->len;
+	t.retransmit.count = tcb->backoff;
+	t.retransmit.rto = tern_rto_backed_off(tcp, tcb);
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_window(struct tcp *tcp, const struct tcb *tcb)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_WINDOW);
+	t.window.peer = tcb->snd.wnd;
+	t.window.ours = tcb_offered(tcb);
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_queue(struct tcp *tcp, const struct listener *l)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = {.kind = TERN_TRACE_QUEUE, .nif = -1};
+	t.conn.local = (struct tern_endpoint){l->addr, l->port};
+	t.conn.state = TERN_TCP_LISTEN;
+	t.queue.length = l->queued;
+	t.queue.limit = l->backlog + 1;
+	t.queue.half_open = l->half_open;
+	t.queue.half_open_limit = (uint32_t)tcp->core->set.tcp_max_syn_backlog;
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_rtt(struct tcp *tcp, const struct tcb *tcb, uint64_t sample)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_RTT);
+	t.rtt.sample = sample;
+	t.rtt.srtt = (uint64_t)tcb->srtt * 1000;
+	t.rtt.rttvar = (uint64_t)tcb->rttvar * 1000;
+	t.rtt.rto = tern_rto(tcp, tcb);
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *why)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_CONGESTION);
+	t.congestion.cwnd = tcb->cwnd;
+	t.congestion.ssthresh = tcb->ssthresh;
+	t.congestion.in_flight = tcb_flight(tcb);
+	t.congestion.why = why;
+	tern_core_trace(tcp->core, &t);
+}
+
+void tern_trace_timer(struct tcp *tcp, const struct tcb *tcb, enum tern_timer which, bool fired,
+	uint64_t deadline)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_TIMER);
+	t.timer.which = which;
+	t.timer.fired = fired;
+	t.timer.deadline = deadline;
+	tern_core_trace(tcp->core, &t);
+}

@@ -1,0 +1,134 @@
+/*
+ * The receive window: what is offered (RFC 9293 3.8.6.2.2), and how large the buffer behind it
+ * should be. Invariant: rcv.adv, the right edge, never goes back, and every byte before it has a
+ * place in the buffer.
+ */
+#include "transport/tcp/tcp.h"
+
+static uint32_t space(const struct tcb *tcb)
+{
+	return tcb->rcvbuf > tcb->receive.len ? tcb->rcvbuf - tcb->receive.len : 0;
+}
+
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+uint8_t tern_window_scale(const struct tcp *tcp)
+{
+	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
+	uint8_t scale = 0;
+	while (scale < TCP_WSCALE_MAX && most >> scale > UINT16_MAX)
+		scale++;
+	return scale;
+}
+
+uint32_t tern_window_in_syn(const struct tcb *tcb)
+{
+	return at_most(tcb->rcvbuf, UINT16_MAX);
+}
+
+static void count_edges(struct tcp *tcp, uint32_t before, uint16_t field)
+{
+	if (before && field == 0)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPToZeroWindowAdv);
+	if (before == 0 && field)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPFromZeroWindowAdv);
+}
+
+/* The silly-window rule: move the edge only by a segment or half the buffer. */
+static uint32_t worth_offering(const struct tcb *tcb)
+{
+	uint32_t offered = tcb_offered(tcb), room = space(tcb);
+	uint32_t step = at_most(tcb->rcvbuf / 2, tcb->adv_mss);
+	return room >= offered + step ? room : offered;
+}
+
+/*
+ * Scaling rounds: down, unless that would take back what was offered and the buffer has room to
+ * round up. Where it has not, the field may seem to retract by less than one unit, as RFC 7323
+ * 2.4 foresees; rcv.adv does not move, and data up to it is still taken.
+ */
+uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn)
+{
+	if (syn && tcb->state == TERN_TCP_SYN_SENT)
+		return (uint16_t)tern_window_in_syn(tcb);
+	unsigned shift = syn ? 0 : tcb->rcv_wscale;
+	uint32_t offered = tcb_offered(tcb), want = worth_offering(tcb);
+	uint32_t field = at_most(want >> shift, UINT16_MAX);
+	uint32_t up = (field + 1) << shift;
+	if (field << shift < offered && up <= space(tcb) && field < UINT16_MAX)
+		field++;
+	tern_seq edge = seq_add(tcb->rcv.nxt, field << shift);
+	count_edges(tcp, offered, (uint16_t)field);
+	if (seq_gt(edge, tcb->rcv.adv))
+		tcb->rcv.adv = edge;
+	return (uint16_t)field;
+}
+
+bool tern_window_worth_update(const struct tcb *tcb)
+{
+	uint32_t offered = tcb_offered(tcb), room = space(tcb);
+	if (!tcb_in(tcb, STATE(ESTABLISHED) | STATE(FIN_WAIT_1) | STATE(FIN_WAIT_2)) ||
+		room <= offered)
+		return false;
+	uint32_t gain = room - offered;
+	if (offered < 2u * tcb->adv_mss && gain >= at_most(tcb->rcvbuf / 2, tcb->adv_mss))
+		return true;
+	return gain >= tcb->rcvbuf / 4;
+}
+
+/* The receiver's own RTT: from the echo of the timestamp on our last ACK. */
+void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg)
+{
+	struct tcb_side *side = tcb->side;
+	if (!(tcb->flags & TCB_TIMESTAMPS) || seg->options.tsecr == 0)
+		return;
+	uint32_t ms = tern_timestamp_now(tcp, tcb) - seg->options.tsecr;
+	if (ms > 60000)
+		return;
+	uint32_t us = ms ? ms * 1000 : 500;
+	if (side->drs_rtt == 0 || us < side->drs_rtt)
+		side->drs_rtt = us;
+	else
+		side->drs_rtt += (us - side->drs_rtt) / 8;
+}
+
+/* A round's worth of reading says what the path can carry in one RTT: hold twice that, so that the
+ * sender can double once more. */
+static void end_round(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_side *side = tcb->side;
+	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
+	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED);
+	if (tune && side->drs_taken > side->drs_copied) {
+		uint32_t taken = at_most(side->drs_taken, most / 2);
+		uint32_t want = at_most(2 * taken + 16u * tcb->adv_mss, most);
+		if (want > tcb->rcvbuf)
+			tcb->rcvbuf = want;
+		side->drs_copied = side->drs_taken;
+	}
+	side->drs_taken = 0;
+	side->drs_at = tcp->core->now;
+}
+
+static void tune(struct tcp *tcp, struct tcb *tcb, uint32_t n)
+{
+	struct tcb_side *side = tcb->side;
+	if (!side)
+		return;
+	side->drs_taken += n;
+	uint64_t rtt = side->drs_rtt ? side->drs_rtt : tcb->srtt;
+	if (rtt && tcp->core->now - side->drs_at >= rtt * 1000)
+		end_round(tcp, tcb);
+}
+
+void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)
+{
+	tune(tcp, tcb, n);
+	if (!tern_window_worth_update(tcb))
+		return;
+	tcb->flags |= TCB_ACK_NOW;
+	tern_want_send(tcp, tcb);
+}
