@@ -116,12 +116,12 @@ struct ladder_conn {
 	bool opened;      /* a SYN was seen: side 0 is the client */
 	bool established; /* the third handshake was seen */
 	bool crossed_open, crossed_close;
-	uint8_t closer;  /* who sent FIN first */
-	uint32_t taken;  /* bit k: enum step k */
-	uint64_t origin; /* ns: the first segment */
-	uint64_t rtt;    /* shortest seen, ns; TERN_NEVER: none */
-	bool open;       /* `current` takes in events */
-	bool arriving;   /* current is at its receiver, which is in the stream as the sender is */
+	uint8_t closer;    /* who sent FIN first */
+	uint32_t taken[2]; /* by each side; bit k: enum step k */
+	uint64_t origin;   /* ns: the first segment */
+	uint64_t rtt;      /* shortest seen, ns; TERN_NEVER: none */
+	bool open;         /* `current` takes in events */
+	bool arriving;     /* current is at its receiver, which is in the stream as the sender is */
 	struct row current;
 	struct row *rows;
 	uint32_t count, capacity, limit;

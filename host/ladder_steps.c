@@ -100,7 +100,8 @@ static void measure(struct ladder_conn *c, struct row *row)
 	if (s->flags & RST)
 		return;
 	base(c, row);
-	row->again = past != s->seq && (row->repeated || ladder_ahead(s->seq, side->high) < 0);
+	row->again = s->flags & SYN ? row->repeated
+				    : past != s->seq && ladder_ahead(s->seq, side->high) < 0;
 	/* A hole before it counts as well: what fills it later is not new then. */
 	if (s->len && ladder_ahead(end, side->high) > 0)
 		row->fresh = end - side->high - (s->flags & SYN ? 1u : 0u);
@@ -138,9 +139,9 @@ void tern_ladder_name(struct ladder_conn *c, struct row *row)
 	/* The accept queue was full, say: the next one is the third handshake again. */
 	if (row->step == STEP_ACK && row->dropped)
 		c->established = false;
-	row->repeated = c->taken >> row->step & 1;
-	if (row->step != STEP_NONE)
-		c->taken |= 1u << row->step;
+	row->repeated = c->taken[row->from] >> row->step & 1;
+	if (row->step != STEP_NONE && !(row->dropped && s->flags & RST))
+		c->taken[row->from] |= 1u << row->step;
 	measure(c, row);
 	time_handshake(c, row);
 }
@@ -163,7 +164,7 @@ static enum tern_tcp_state shown_by(const struct ladder_conn *c, const struct ro
 	if (us->fin && ladder_acks(s, us->fin_end)) {
 		if (state == TERN_TCP_ESTABLISHED)
 			state = TERN_TCP_CLOSE_WAIT;
-		else if (state == TERN_TCP_FIN_WAIT_1)
+		else if (state == TERN_TCP_FIN_WAIT_1 || row->step == STEP_FIN_CROSSED_ACKED)
 			state = TERN_TCP_CLOSING;
 		else if (state == TERN_TCP_FIN_WAIT_2)
 			state = TERN_TCP_TIME_WAIT;
@@ -184,6 +185,8 @@ static enum tern_tcp_state caused_by(const struct ladder_conn *c, const struct r
 	const struct side *peer = &c->side[!row->from];
 	if (s->flags & RST)
 		return TERN_TCP_CLOSED;
+	if (c->crossed_open && peer->state == TERN_TCP_SYN_SENT && s->flags & ACK)
+		return TERN_TCP_ESTABLISHED; /* by way of SYN_RECEIVED: our SYN came first */
 	if (peer->state == TERN_TCP_SYN_RECEIVED && ladder_acks(s, peer->isn + 1))
 		return TERN_TCP_ESTABLISHED;
 	if (!peer->fin || !ladder_acks(s, peer->fin_end))
@@ -231,6 +234,13 @@ static void judge_ours(struct row *row, unsigned us)
 	row->known[us] = true;
 }
 
+/* What we sent meanwhile has taken the peer further than it was when it sent this. */
+static bool overtaken(const struct side *peer, enum step step)
+{
+	return (step == STEP_SYN_ACK_CROSSED && peer->state == TERN_TCP_ESTABLISHED) ||
+	       (step == STEP_FIN_CROSSED_ACKED && peer->state == TERN_TCP_TIME_WAIT);
+}
+
 void tern_ladder_infer(struct ladder_conn *c, struct row *row)
 {
 	bool inward = !c->side[row->from].seen; /* a peer's segment that came to us */
@@ -244,6 +254,10 @@ void tern_ladder_infer(struct ladder_conn *c, struct row *row)
 		enum tern_tcp_state state = shown_by(c, row);
 		if (!side->known)
 			look_back(c, peer, &row->segment);
+		row->known[peer] = true;
+		row->state[peer] = state;
+		if (overtaken(side, row->step))
+			return;
 		side->state = state;
 		side->known = true;
 	} else if (side->known) {

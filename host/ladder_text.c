@@ -102,7 +102,7 @@ static const char *const step_text[STEPS] = {
 	[STEP_LAST_ACK] = "4th close: F > TIME_WAIT, T > CLOSED",
 	[STEP_FIN_CROSSED] = "simultaneous close: F > FIN_WAIT_1 as well",
 	[STEP_FIN_CROSSED_ACKED] = "simultaneous close: F > CLOSING, T > TIME_WAIT",
-	[STEP_REFUSED] = "refused: T > CLOSED",
+	[STEP_REFUSED] = "connection refused: T > CLOSED",
 	[STEP_RESET] = "reset: F and T > CLOSED",
 };
 
@@ -176,7 +176,7 @@ static void say_options(const struct tern_segment *s, uint32_t isn, struct words
 	if (s->timestamps)
 		add_word(out, "TS %u/%u", s->tsval, s->tsecr);
 	if (s->wscale >= 0)
-		add_word(out, "wscale %d (x%u)", s->wscale, 1u << (s->wscale & 15));
+		add_word(out, "wscale %d", s->wscale);
 	for (unsigned i = 0; i < s->sack_count && i < 4; i++)
 		add_word(out, "SACK %s-%s", tern_ladder_number(s->sack[i].lo - isn, lo),
 			tern_ladder_number(s->sack[i].hi - isn, hi));
@@ -212,7 +212,7 @@ void tern_ladder_say_notes(const struct speech *speech, const struct row *row, s
 	const struct ladder_conn *c = speech->conn;
 	const char *again = speech->utf8 ? "↻" : "!", *cross = speech->utf8 ? "✗" : "x";
 	if (row->resent && row->count > 1)
-		add_line(out, "%s retransmission: %s, for the %uth time", again,
+		add_line(out, "%s retransmission: %s, %u in a row", again,
 			tern_retransmit_text(row->reason), row->count);
 	else if (row->resent)
 		add_line(out, "%s retransmission: %s", again, tern_retransmit_text(row->reason));
@@ -253,10 +253,11 @@ static void say_direction(const struct speech *speech, const struct fold *f, uns
 	if (f->segments[from] == 0)
 		return;
 	if (first)
-		add_line(out, "... %s segment%s %s %s in %s%s ...",
+		add_line(out, "... %s segment%s %s %s%s%s%s",
 			tern_ladder_number(f->segments[from], count),
 			f->segments[from] == 1 ? "" : "s", arrows[speech->utf8][from],
-			say_bytes(f->bytes[from], bytes), say_duration(ns, time), rate);
+			say_bytes(f->bytes[from], bytes), ns ? " in " : "",
+			ns ? say_duration(ns, time) : "", rate);
 	else
 		add_line(out, "%s segment%s %s %s", tern_ladder_number(f->segments[from], count),
 			f->segments[from] == 1 ? "" : "s", arrows[speech->utf8][from],

@@ -86,8 +86,8 @@ static void flush_buffer(struct tern_pcapng *p)
 		int error = errno;
 		off_t at = lseek(p->fd, 0, SEEK_CUR);
 		/* Half a block would make the file unreadable to some; a pipe cannot be helped. */
-		if (at >= (off_t)done && ftruncate(p->fd, at - (off_t)done) != 0)
-			error = errno;
+		if (at < (off_t)done || ftruncate(p->fd, at - (off_t)done) != 0)
+			errno = 0;
 		fail(p, error);
 	}
 	p->used = 0;
