@@ -101,15 +101,6 @@ static bool config_valid(const struct tern_config *config)
 	       config->max_connections > 0;
 }
 
-static bool add_loopback(struct tern_stack *stack)
-{
-	struct tern_nif_opts opts = {
-		.name = "lo", .mtu = UINT16_MAX, .raw_ip = true, .offload = TERN_OFFLOAD_TX_CSUM};
-	struct tern_addr localhost = tern_addr_v4(127, 0, 0, 1);
-	return tern_link_nif_add(&stack->link, &opts) == TERN_NIF_LOOPBACK &&
-	       tern_nif_addr_add(stack, TERN_NIF_LOOPBACK, &localhost, 8) == 0;
-}
-
 struct tern_stack *tern_stack_new(const struct tern_config *config, uint64_t now)
 {
 	struct mem mem;
@@ -134,10 +125,6 @@ struct tern_stack *tern_stack_new(const struct tern_config *config, uint64_t now
 	tern_udp_init(&stack->udp, core, &stack->ip);
 	tern_tcp_init(&stack->tcp, core, &stack->ip);
 	stack->tcp.tcbs.max_live = config->max_connections;
-	if (!add_loopback(stack)) {
-		tern_stack_free(stack);
-		return NULL;
-	}
 	return stack;
 }
 

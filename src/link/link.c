@@ -12,7 +12,8 @@
 static void add_loopback(struct link *link)
 {
 	struct nif *n = &link->nif[TERN_NIF_LOOPBACK];
-	n->opts = (struct tern_nif_opts){.name = "lo", .mtu = 65535, .raw_ip = true};
+	n->opts = (struct tern_nif_opts){
+		.name = "lo", .mtu = 65535, .raw_ip = true, .offload = TERN_OFFLOAD_TX_CSUM};
 	n->up = true;
 	n->addr[0].addr = tern_addr_v4(127, 0, 0, 1);
 	n->addr[0].prefix_len = 8;
