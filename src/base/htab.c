@@ -1,15 +1,16 @@
 /*
  * Changing size, in steps taken with each insertion and removal:
  *
- *  1. Load passes 5/8, or falls below 1/8: an array of twice or half the capacity C is asked
- *     for, as `next`, and made vacant, CLEAR_STEP places a step.
+ *  1. Load passes 5/8, or falls below 3/16: an array of twice or half the capacity C is
+ *     asked for, as `next`, and made vacant, CLEAR_STEP places a step.
  *  2. When it all is, it becomes `now`, and what was now becomes `old`.
- *  3. `old` is drained, DRAIN_STEP places a step, from place 0 up. Insertions go to `now`.
+ *  3. `old` is drained, DRAIN_STEP places a step. Insertions go to `now`.
  *
- * Growing, clearing takes C/32 steps and draining C/8, so the load is at most 5/8 + 1/32
- * before the change and (5/8 + 1/32 + 1/8) / 2 after it: never the 3/4 that is refused, and
- * no new change is due. Shrinking ends with at most 2 (1/8 + 1/128 + 1/8), the same. Only
- * when memory is refused does the load come to 3/4.
+ * Growing, clearing takes C/32 steps and draining C/16, so the load is at most 5/8 + 1/32
+ * before the change, and after it at most (5/8 + 1/32 + 1/16) / 2 and at least
+ * (5/8 - 1/32 - 1/16) / 2: within the bounds of no change. Shrinking, the load ends between
+ * 2 (3/16 - 1/128 - 1/16) and 2 (3/16 + 1/128 + 1/16): so, too. Only when memory is refused
+ * does the load come to 3/4, and insertions are refused.
  */
 #include "base/htab.h"
 
@@ -20,7 +21,7 @@
 #define CAPACITY_MIN 16
 #define CAPACITY_MAX (1u << 30)
 #define CLEAR_STEP   64
-#define DRAIN_STEP   8
+#define DRAIN_STEP   16
 #define VACANT       UINT32_MAX
 #define CACHE_LINE   64
 
@@ -89,14 +90,15 @@ static void step_clear(struct htab *table)
 	table->now = table->next;
 	table->next = (struct htab_array){0};
 	table->done = 0;
+	for (table->first = 0; !vacant(&table->old, table->first);)
+		table->first++;
 }
 
-/* The drained places are simply vacant: see old_start() for why nothing gets lost. */
 static void step_drain(struct htab *table)
 {
 	struct htab_array *old = &table->old;
 	for (unsigned i = 0; i < DRAIN_STEP; i++) {
-		const uint32_t at = table->done++;
+		const uint32_t at = (table->first + table->done++) & old->mask;
 		if (!vacant(old, at)) {
 			place(&table->now, old->entry[at]);
 			old->entry[at].value = VACANT;
@@ -113,7 +115,7 @@ static void plan(struct htab *table)
 	uint32_t wanted = places;
 	if (count > places / 8 * 5 && places < CAPACITY_MAX)
 		wanted = 2 * places;
-	if (count < places / 8 && places > CAPACITY_MIN)
+	if (count < places / 16 * 3 && places > CAPACITY_MIN)
 		wanted = places / 2;
 	table->done = 0;
 	if (wanted != places)
@@ -144,6 +146,9 @@ int tern_htab_insert(struct htab *table, uint32_t hash, uint32_t value)
 		make_vacant(&table->now, 0, CAPACITY_MIN);
 	}
 	step(table);
+	/* Memory was refused until now: there is no time left for small steps. */
+	while (table->next.entry && table->now.count >= capacity(&table->now) / 4 * 3)
+		step_clear(table);
 	if (tern_htab_count(table) >= capacity(&table->now) / 4 * 3)
 		return TERN_ENOMEM;
 	place(&table->now, (struct htab_entry){hash, value});
@@ -151,13 +156,15 @@ int tern_htab_insert(struct htab *table, uint32_t hash, uint32_t value)
 }
 
 /*
- * Where the search for a hash begins in old. An entry whose own place is drained but which
- * is not drained itself stands in the unbroken run that starts at the first place left.
+ * Where the search for a hash begins in old. Draining began at a vacant place, which no run
+ * crosses; so an entry that is not drained, but whose own place is, stands in the unbroken
+ * run that starts at the first place left.
  */
 static uint32_t old_start(const struct htab *table, uint32_t hash)
 {
-	const uint32_t own = hash & table->old.mask;
-	return own < table->done ? table->done : own;
+	const uint32_t mask = table->old.mask;
+	const uint32_t own = (hash - table->first) & mask;
+	return (table->first + (own < table->done ? table->done : own)) & mask;
 }
 
 static bool remove_at(struct htab_array *array, uint32_t at, struct htab_entry entry)

@@ -96,6 +96,12 @@ static void window_changed(struct tcp *tcp, struct tcb *tcb)
 	}
 }
 
+static bool fin_follows(const struct arrival *a)
+{
+	return a->seg->flags & TCP_FIN && a->seg->data_len == 0 &&
+	       seq_eq(a->seg->seq, a->tcb->rcv.nxt);
+}
+
 /* FIN acknowledged: FIN_WAIT_1, CLOSING and LAST_ACK move on. */
 static void fin_acked(struct arrival *a)
 {
@@ -104,13 +110,12 @@ static void fin_acked(struct arrival *a)
 		tcb->flags |= TCB_SENT_TOLD;
 		tern_notice_raise(a->tcp->core, &tcb->notice, NOTICE(TERN_EV_SENT));
 	}
-	bool fin_too = a->seg->flags & TCP_FIN;
 	switch ((enum tern_tcp_state)tcb->state) {
 	case TERN_TCP_FIN_WAIT_1:
-		/* A FIN that also acknowledges ours goes through FIN_WAIT_2 on paper only if its
-		 * text is in order; step eight then decides. */
-		tern_tcb_enter(a->tcp, tcb, TERN_TCP_FIN_WAIT_2,
-			fin_too ? TERN_CAUSE_FIN_ACK : TERN_CAUSE_ACK);
+		/* A bare FIN in order that also acknowledges ours leads straight to TIME_WAIT, in
+		 * step eight (RFC 9293 figure 5, note 2). */
+		if (!fin_follows(a))
+			tern_tcb_enter(a->tcp, tcb, TERN_TCP_FIN_WAIT_2, TERN_CAUSE_ACK);
 		break;
 	case TERN_TCP_CLOSING:
 		tern_tcb_enter(a->tcp, tcb, TERN_TCP_TIME_WAIT, TERN_CAUSE_ACK);

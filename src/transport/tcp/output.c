@@ -254,10 +254,13 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 		tern_tcb_die(tcp, tcb, TERN_EHOSTUNREACH, TERN_CAUSE_UNREACHABLE);
 		return;
 	}
-	tern_timer_blocked(tcp, tcb, 0);
+	if (tcb_syn_unacked(tcb))
+		tern_timer_data_sent(tcp, tcb);
+	else
+		tern_timer_blocked(tcp, tcb, 0);
 }
 
-static bool fill(struct tcp *tcp, struct tcb *tcb, struct tern_frame *frame)
+static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *frame)
 {
 	struct plan plan;
 	switch (tern_path_ready(tcp->ip, tcb->path)) {
@@ -270,6 +273,10 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, struct tern_frame *frame)
 		return false;
 	case LINK_READY:
 		break;
+	}
+	if (tcb->path->nif != nif) { /* routed elsewhere meanwhile */
+		tern_want_send(tcp, tcb);
+		return false;
 	}
 	if (!choose(tcp, tcb, &plan, frame))
 		return false;
@@ -284,9 +291,7 @@ bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame)
 	while (q->head) {
 		struct tcb *tcb = q->head;
 		dequeue(q, tcb);
-		if (tcb->path->nif != nif) /* routed elsewhere meanwhile */
-			tern_want_send(tcp, tcb);
-		else if (fill(tcp, tcb, frame))
+		if (fill(tcp, tcb, nif, frame))
 			return true;
 	}
 	return false;

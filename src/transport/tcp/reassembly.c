@@ -197,8 +197,11 @@ static void take_fin(struct arrival *a)
 	case TERN_TCP_ESTABLISHED:
 		tern_tcb_enter(tcp, tcb, TERN_TCP_CLOSE_WAIT, TERN_CAUSE_FIN);
 		break;
-	case TERN_TCP_FIN_WAIT_1: /* ours is not acknowledged: step five would have moved on */
-		tern_tcb_enter(tcp, tcb, TERN_TCP_CLOSING, TERN_CAUSE_FIN);
+	case TERN_TCP_FIN_WAIT_1:
+		if (tcb->flags & TCB_FIN_SENT && tcb_flight(tcb) == 0)
+			tern_tcb_enter(tcp, tcb, TERN_TCP_TIME_WAIT, TERN_CAUSE_FIN_ACK);
+		else
+			tern_tcb_enter(tcp, tcb, TERN_TCP_CLOSING, TERN_CAUSE_FIN);
 		break;
 	case TERN_TCP_FIN_WAIT_2:
 		tern_tcb_enter(tcp, tcb, TERN_TCP_TIME_WAIT, TERN_CAUSE_FIN);

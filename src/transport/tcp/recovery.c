@@ -19,7 +19,6 @@ static void enter_fast(struct tcp *tcp, struct tcb *tcb, const struct ack_info *
 	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, ack->flight);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
-	side->partial_seen = false;
 	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
 	resend_first(tcb, TERN_RTX_FAST);
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoRecovery);

@@ -187,6 +187,8 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 	uint32_t path = tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN;
 	if (mss > path)
 		mss = path;
+	if (mss > tcb->adv_mss) /* TERN_TCP_MAXSEG */
+		mss = tcb->adv_mss;
 	/* What remains must hold data beside timestamps and SACK blocks. */
 	uint32_t floor = (uint32_t)set->tcp_min_snd_mss + TCP_OPTIONS_LEN_MAX;
 	if (mss < floor)

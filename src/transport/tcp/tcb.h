@@ -69,8 +69,6 @@ struct tcb_side {
 	bool have_rtt;
 	bool fin_early;          /* FIN arrived out of order, at fin_seq */
 	bool have_recovered;     /* `recover` is a recovery's, not the beginning's */
-	bool partial_seen;       /* a partial ACK reset the timer in this recovery (RFC 6582 3.2
-				    impatient) */
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
 	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */

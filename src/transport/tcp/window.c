@@ -69,7 +69,9 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn)
 
 bool tern_window_worth_update(const struct tcb *tcb)
 {
-	uint32_t offered = tcb_offered(tcb), room = space(tcb);
+	/* More than the field can say is nothing to tell. */
+	uint32_t most = (uint32_t)UINT16_MAX << tcb->rcv_wscale;
+	uint32_t offered = tcb_offered(tcb), room = at_most(space(tcb), most);
 	if (!tcb_in(tcb, STATE(ESTABLISHED) | STATE(FIN_WAIT_1) | STATE(FIN_WAIT_2)) ||
 		room <= offered)
 		return false;
