@@ -35,7 +35,7 @@ struct htab {
 	struct htab_array now, old; /* while growing or shrinking, old drains into now */
 	struct htab_array next;     /* before that: what now will be, while it is made vacant */
 	uint32_t done;              /* places of old emptied, or of next made vacant */
-	uint32_t first;		    /* the place of old that was emptied first */
+	uint32_t first;             /* the place of old that was emptied first */
 };
 
 struct htab_probe {
