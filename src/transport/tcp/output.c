@@ -230,6 +230,20 @@ static bool plan_ack(struct tcb *tcb, struct plan *plan)
 	return true;
 }
 
+/*
+ * RFC 5681 4.1: after an idle time the window says nothing about the path any more. The side
+ * block's absence is the memory of having been idle.
+ */
+static bool make_ready(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->side)
+		return true;
+	uint32_t initial = (uint32_t)tcp->core->set.tcp_init_cwnd * tern_tcb_effective_mss(tcb);
+	if (tcb->cwnd > initial)
+		tcb->cwnd = initial;
+	return tern_tcb_side(tcp, tcb);
+}
+
 static bool choose(
 	struct tcp *tcp, struct tcb *tcb, struct plan *plan, const struct tern_frame *frame)
 {
@@ -239,7 +253,7 @@ static bool choose(
 		       (tcb->state != TERN_TCP_SYN_SENT && plan_ack(tcb, plan));
 	if (tcb->acks_owed && plan_ack(tcb, plan))
 		return true;
-	if (tcb_in(tcb, SENDING) && tern_tcb_side(tcp, tcb) &&
+	if (tcb_in(tcb, SENDING) && make_ready(tcp, tcb) &&
 		(plan_retransmit(tcb, plan) || plan_probe(tcp, tcb, plan) ||
 			plan_new(tcp, tcb, plan, frame)))
 		return true;

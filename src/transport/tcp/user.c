@@ -170,7 +170,10 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 	if (n > send_room(tcb))
 		return TERN_EINVAL;
 	tern_ring_extend(&tcb->send, (uint32_t)n);
-	tern_ring_forget(&tcb->send, &tcp->core->chunks, tcb->send.len);
+	if (tcb->send.len)
+		tern_ring_forget(&tcb->send, &tcp->core->chunks, tcb->send.len);
+	else
+		tern_ring_clear(&tcb->send, &tcp->core->chunks);
 	if (n)
 		sent(tcp, tcb);
 	return 0;
