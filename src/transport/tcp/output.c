@@ -70,7 +70,7 @@ static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
-	if (seq_eq(after, tcb_data_end(tcb)))
+	if (plan->len && seq_eq(after, tcb_data_end(tcb)))
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
