@@ -131,6 +131,7 @@ static void flush_move(struct ladder_conn *c, unsigned s)
 	struct row row = {.kind = ROW_STATE,
 		.from = (uint8_t)s,
 		.moved = true,
+		.was = side->moved.from,
 		.cause = side->moved.cause,
 		.at = {TERN_NEVER, TERN_NEVER}};
 	row.at[s] = side->moved.at;
@@ -210,6 +211,7 @@ static void take_state(
 		flush_move(c, local);
 		side->moved.set = true;
 		side->moved.at = t->now;
+		side->moved.from = t->state.from;
 		side->moved.to = t->state.to;
 		side->moved.cause = t->state.cause;
 	} else {

@@ -213,7 +213,7 @@ static double milliseconds(const struct ladder_conn *c, uint64_t at)
 static void fill_time(const struct ladder_conn *c, const struct row *row, unsigned s, char text[24])
 {
 	uint64_t at = row->at[s];
-	if (row->kind == ROW_FOLD && c->side[s].seen)
+	if (row->kind == ROW_FOLD && c->side[s].seen && (s == row->fold.first || !c->side[!s].seen))
 		at = row->fold.from;
 	if (at != TERN_NEVER) {
 		snprintf(text, 24, "%.3f", milliseconds(c, at));

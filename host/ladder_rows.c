@@ -43,8 +43,10 @@ static void widen(struct fold *f, unsigned side, uint32_t window)
 static void absorb(struct fold *f, const struct row *row)
 {
 	uint64_t at = row->at[row->from] != TERN_NEVER ? row->at[row->from] : row->at[!row->from];
-	if (f->from == TERN_NEVER)
+	if (f->from == TERN_NEVER) {
 		f->from = at;
+		f->first = row->from;
+	}
 	f->to = at;
 	f->segments[row->from]++;
 	f->bytes[row->from] += row->fresh;

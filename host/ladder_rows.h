@@ -50,7 +50,8 @@ enum row_kind {
 
 /* Many segments as one row. [side]: sent by it. */
 struct fold {
-	uint64_t from, to; /* ns */
+	uint64_t from, to; /* ns, as the sender or tern saw it */
+	uint8_t first;     /* who sent the first */
 	uint64_t bytes[2]; /* of the stream, each once */
 	uint32_t segments[2];
 	uint32_t resent[TERN_RTX_REASONS];
@@ -71,9 +72,9 @@ struct row {
 	bool dropped;
 	bool resent;
 	bool probe;
-	bool moved;    /* a state changed: cause */
-	bool known[2]; /* state */
-	enum tern_tcp_state state[2];
+	bool moved;                        /* a state changed: cause */
+	bool known[2];                     /* state */
+	enum tern_tcp_state state[2], was; /* ROW_STATE: was, before */
 	enum tern_drop drop;
 	enum tern_cause cause;
 	enum tern_retransmit_reason reason;
@@ -100,7 +101,7 @@ struct side {
 	struct {
 		bool set;
 		uint64_t at;
-		enum tern_tcp_state to;
+		enum tern_tcp_state from, to;
 		enum tern_cause cause;
 	} moved;
 	struct {

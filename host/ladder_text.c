@@ -236,9 +236,10 @@ void tern_ladder_say_notes(const struct speech *speech, const struct row *row, s
 
 void tern_ladder_say_move(const struct speech *speech, const struct row *row, struct lines *out)
 {
-	add_line(out, "%s: %s %s %s", tern_cause_text(row->cause),
-		tern_ladder_role(speech->conn, row->from), speech->utf8 ? "→" : "->",
-		tern_tcp_state_name(row->state[row->from]));
+	const char *was = row->kind == ROW_STATE ? tern_tcp_state_name(row->was) : "";
+	add_line(out, "%s: %s %s%s%s %s", tern_cause_text(row->cause),
+		tern_ladder_role(speech->conn, row->from), was, *was ? " " : "",
+		speech->utf8 ? "→" : "->", tern_tcp_state_name(row->state[row->from]));
 }
 
 static void say_direction(const struct speech *speech, const struct fold *f, unsigned from,
@@ -272,7 +273,7 @@ static void say_trouble(const struct speech *speech, const struct fold *f, struc
 	for (unsigned i = 0; i < TERN_RTX_REASONS; i++) {
 		all += f->resent[i];
 		if (f->resent[i])
-			n += snprintf(text + n, sizeof text - (size_t)n, "%s%u: %s", n ? "; " : "",
+			n += snprintf(text + n, sizeof text - (size_t)n, "%s%u x %s", n ? ", " : "",
 				f->resent[i], tern_retransmit_text((enum tern_retransmit_reason)i));
 	}
 	if (all)

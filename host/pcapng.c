@@ -223,6 +223,18 @@ static bool hold(struct tern_pcapng *p, const struct tern_trace *t)
 	return true;
 }
 
+/* Frames of the loopback leave and arrive: one packet in the file, with both sides' words. */
+static void received(struct tern_pcapng *p)
+{
+	struct note_text note = {0}, made;
+	bool loopback = p->in.nif == TERN_NIF_LOOPBACK;
+	if (loopback)
+		tern_note_sent(&p->notes, p->frame, p->in.original, true, &note);
+	tern_note_received(&p->notes, &made);
+	tern_note_join(&note, &made);
+	put_packet(p, loopback ? 0 : INBOUND, &note);
+}
+
 static void see(void *context, const struct tern_trace *t)
 {
 	struct tern_pcapng *p = context;
@@ -233,10 +245,9 @@ static void see(void *context, const struct tern_trace *t)
 	if (t->kind == TERN_TRACE_FRAME_IN) {
 		hold(p, t);
 	} else if (t->kind == TERN_TRACE_FRAME_DONE && p->in.held) {
-		tern_note_received(&p->notes, &note);
-		put_packet(p, INBOUND, &note);
+		received(p);
 		p->in.held = false;
-	} else if (t->kind == TERN_TRACE_FRAME_OUT && hold(p, t)) {
+	} else if (t->kind == TERN_TRACE_FRAME_OUT && t->nif != TERN_NIF_LOOPBACK && hold(p, t)) {
 		tern_note_sent(&p->notes, p->frame, p->in.original, p->iface[t->nif].raw_ip, &note);
 		put_packet(p, OUTBOUND, &note);
 		p->in.held = false;

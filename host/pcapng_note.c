@@ -30,6 +30,14 @@ static void and_then(struct note_text *note)
 		say(note, "; ");
 }
 
+void tern_note_join(struct note_text *note, const struct note_text *more)
+{
+	if (!more->len)
+		return;
+	and_then(note);
+	say(note, "%s", more->text);
+}
+
 static int32_t ahead(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b);
@@ -106,10 +114,7 @@ void tern_note_received(const struct notes *notes, struct note_text *out)
 		judge_data(out, &notes->segment, notes->before.rcv_nxt);
 		judge_ack(out, &notes->segment, &notes->before);
 	}
-	if (notes->facts.len) {
-		and_then(out);
-		say(out, "%s", notes->facts.text);
-	}
+	tern_note_join(out, &notes->facts);
 }
 
 static void begin_frame(struct notes *notes)
@@ -151,9 +156,12 @@ static void take_state(struct notes *notes, const struct tern_trace *t)
 {
 	const char *to = tern_tcp_state_name(t->state.to), *why = tern_cause_text(t->state.cause);
 	if (notes->receiving) {
-		/* A new connection comes out of its listener: then LISTEN was not said yet. */
-		if (notes->moves.len == 0 && !notes->had_conn)
-			say(&notes->moves, ": %s", tern_tcp_state_name(t->state.from));
+		/* A new connection comes out of its listener. */
+		if (notes->moves.len == 0 && !notes->had_conn) {
+			notes->had_conn = true;
+			notes->before = t->conn;
+			notes->before.state = t->state.from;
+		}
 		say(&notes->moves, " -> %s (%s)", to, why);
 		return;
 	}
@@ -184,9 +192,9 @@ static void take_sent(struct notes *notes, const struct tern_trace *t)
 		if (reason->len)
 			say(note, "%s; ", reason->text);
 		reason->len = 0;
-		say(note, "in %s: ", tern_tcp_state_name(t->conn.state));
+		say(note, "sent in %s: ", tern_tcp_state_name(t->conn.state));
 	} else {
-		say(note, "for no connection: ");
+		say(note, "sent for no connection: ");
 	}
 	name_segment(note, &t->segment);
 	if (t->segment.window == 0 && !(t->segment.flags & RST))

@@ -14,8 +14,9 @@
  *	       0.000 |-- [SYN]  seq 0  win 64,240  len 0 ------------------>| (0.026)
  *	    SYN_SENT |   absolute seq 3735928559  mss 1460                  | (LISTEN)
  *
- * The stack at one end tells its own states. Those of a peer that is somewhere else are inferred
- *from its segments and put in parentheses, as are its times: half the shortest round trip away.
+ * The stack at one end tells its own states. Those of a peer that is somewhere else are
+ * inferred from its segments and put in parentheses, as are its times: half the shortest round
+ * trip away.
  * When both ends are in the stream (the loopback, or two stacks given the same listener), both
  * tell. A row shows the sender at sending and the receiver at arrival.
  */

@@ -2,17 +2,19 @@
  * A capture of everything a stack sends and receives, as a pcapng file, with a comment on each
  * packet that says in plain words what the stack made of it or why it was sent.
  *
- *	char err[128];
- *	struct tern_pcapng *cap = tern_pcapng_open("demo.pcapng", &(struct tern_pcapng_opts){.epoch
- *= epoch}, err, sizeof err); tern_pcapng_interface(cap, nif, &nif_opts); struct tern_trace_listener
- *listener = tern_pcapng_listener(cap); tern_trace_set(stack, &listener);
+ *	struct tern_pcapng_opts opts = {.epoch = epoch};
+ *	struct tern_pcapng *capture = tern_pcapng_open("demo.pcapng", &opts);
+ *	tern_pcapng_interface(capture, nif, &nif_opts);
+ *	struct tern_trace_listener listener = tern_pcapng_listener(capture);
+ *	tern_trace_set(stack, &listener);
  *	...
- *	if (tern_pcapng_close(cap) != 0)
+ *	if (tern_pcapng_close(capture) != 0)
  *		fprintf(stderr, "demo.pcapng: %s\n", tern_host_error());
  *
  * The file is pcapng 1.0 (draft-ietf-opsawg-pcapng): one section, nanosecond timestamps, direction
- * flags. Unfinished checksums are finished in the captured copy; frames larger than the MTU are
- * written as they are. One capture serves one stack.
+ * flags. A loopback frame is one packet, written when it arrives. Unfinished checksums are finished
+ * in the captured copy. What is larger than the MTU is written as it is. One capture serves one
+ * stack.
  */
 #ifndef TERN_PCAPNG_H
 #define TERN_PCAPNG_H
@@ -35,8 +37,7 @@ struct tern_pcapng_opts {
 	void *context;
 };
 
-/* Creates or truncates a file. NULL, with a text in tern_host_error() (host.h). opts may be NULL.
- */
+/* Creates or truncates a file. NULL, with a text in tern_host_error(). opts may be NULL. */
 struct tern_pcapng *tern_pcapng_open(const char *path, const struct tern_pcapng_opts *opts);
 /* The same into a descriptor open for writing, which need not be seekable. It is owned, and closed
  * by tern_pcapng_close; on failure it stays the caller's. */

@@ -156,6 +156,13 @@ static void tell_handshake(void)
 	send_segment(ack, true, 2000);
 }
 
+static void tell_loopback(struct tern_frame *f, uint64_t ns)
+{
+	tell_frame(TERN_TRACE_FRAME_OUT, f, TERN_NIF_LOOPBACK, ns);
+	tell_frame(TERN_TRACE_FRAME_IN, f, TERN_NIF_LOOPBACK, ns);
+	tell_frame(TERN_TRACE_FRAME_DONE, f, TERN_NIF_LOOPBACK, ns);
+}
+
 /* --- reading back -------------------------------------------------------------------------------
  */
 
@@ -325,7 +332,7 @@ static void interfaces_are_described_before_their_packets(void **state)
 		capture, 1, &(struct tern_nif_opts){.name = "tap0", .mac = {2, 0, 0, 0, 0, 2}});
 	tell_handshake();
 	struct tern_frame f = build(true, ack, false, false);
-	tell_frame(TERN_TRACE_FRAME_OUT, &f, TERN_NIF_LOOPBACK, 3000);
+	tell_loopback(&f, 3000);
 	finish();
 	assert_int_equal(blocks[0].type, 0x0a0d0d0a);
 	assert_int_equal(blocks[1].type, 1);
@@ -339,6 +346,7 @@ static void interfaces_are_described_before_their_packets(void **state)
 	assert_string_equal(lo->name, "lo");
 	assert_int_equal(lo->link, 101);
 	assert_int_equal(packet(3)->iface, 2);
+	assert_ptr_equal(packet(3), &blocks[block_count - 1]);
 }
 
 static void packets_carry_time_direction_and_bytes(void **state)
@@ -362,13 +370,13 @@ static void comments_say_what_the_state_machine_made_of_a_packet(void **state)
 	char wanted[256];
 	tell_handshake();
 	finish();
-	snprintf(wanted, sizeof wanted, "CLOSED -> SYN_SENT (%s); in SYN_SENT: SYN",
+	snprintf(wanted, sizeof wanted, "CLOSED -> SYN_SENT (%s); sent in SYN_SENT: SYN",
 		tern_cause_text(TERN_CAUSE_OPEN_ACTIVE));
 	assert_string_equal(packet(0)->comment, wanted);
 	snprintf(wanted, sizeof wanted, "in SYN_SENT: SYN-ACK acceptable -> ESTABLISHED (%s)",
 		tern_cause_text(TERN_CAUSE_SYN_ACK));
 	assert_string_equal(packet(1)->comment, wanted);
-	assert_string_equal(packet(2)->comment, "in ESTABLISHED: ACK");
+	assert_string_equal(packet(2)->comment, "sent in ESTABLISHED: ACK");
 }
 
 static void a_drop_is_commented_with_its_reason(void **state)
@@ -427,7 +435,7 @@ static void a_retransmission_held_up_by_arp_keeps_its_comment(void **state)
 	tell_frame(TERN_TRACE_FRAME_OUT, &f, 1, 2);
 	finish();
 	assert_string_equal(packet(0)->comment, "");
-	snprintf(wanted, sizeof wanted, "retransmission: %s; in ESTABLISHED: 101 bytes",
+	snprintf(wanted, sizeof wanted, "retransmission: %s; sent in ESTABLISHED: 101 bytes",
 		tern_retransmit_text(TERN_RTX_FAST));
 	assert_string_equal(packet(1)->comment, wanted);
 }
@@ -547,7 +555,7 @@ static void tshark_finds_no_fault_and_reads_the_comments(void **state)
 	tell_handshake();
 	send_segment(big, true, 3000);
 	struct tern_frame f = build(false, ack, false, false);
-	tell_frame(TERN_TRACE_FRAME_OUT, &f, TERN_NIF_LOOPBACK, 4000);
+	tell_loopback(&f, 4000);
 	finish();
 	char *bad = tshark("-Y '_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == "
 			   "0 || _ws.short'");
@@ -557,7 +565,7 @@ static void tshark_finds_no_fault_and_reads_the_comments(void **state)
 	free(bad);
 	char *good = tshark("-T fields -e tcp.checksum.status -e frame.len -e frame.comment");
 	assert_non_null(strstr(good, "1\t54\tin SYN_SENT: SYN-ACK acceptable -> ESTABLISHED"));
-	assert_non_null(strstr(good, "1\t60054\tin ESTABLISHED: 60000 bytes"));
+	assert_non_null(strstr(good, "1\t60054\tsent in ESTABLISHED: 60000 bytes"));
 	free(good);
 }
 
