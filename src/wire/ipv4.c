@@ -73,6 +73,15 @@ static enum tern_drop take_header(struct reader *r, const uint8_t **start, struc
 	return TERN_DROP_NONE;
 }
 
+/* Of a header without options. */
+static uint64_t sum_plain(const uint8_t *p)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < IPV4_HEADER_LEN; i += 4)
+		sum += load_be32(p + i);
+	return sum;
+}
+
 enum tern_drop tern_ipv4_parse(
 	struct reader *r, const struct csum_ops *csum, struct ipv4_header *out)
 {
@@ -84,7 +93,9 @@ enum tern_drop tern_ipv4_parse(
 	if (payload > reader_left(r))
 		return TERN_DROP_IP_TOTAL_LEN;
 	/* The field's own value included, a good header sums to all ones. */
-	if (csum_finish(csum->sum(p, out->header_len)) != 0)
+	uint64_t sum =
+		out->header_len == IPV4_HEADER_LEN ? sum_plain(p) : csum->sum(p, out->header_len);
+	if (csum_finish(sum) != 0)
 		return TERN_DROP_IP_CHECKSUM;
 	if (out->header_len > IPV4_HEADER_LEN) {
 		drop = parse_options(
@@ -132,10 +143,7 @@ void tern_ipv4_emit(struct writer *w, const struct ipv4_header *h)
 	write_addr_v4(w, &h->src);
 	write_addr_v4(w, &h->dst);
 
-	uint64_t sum = 0;
-	for (size_t i = 0; i < IPV4_HEADER_LEN; i += 4)
-		sum += load_be32(start + i);
-	store_be16(start + 10, csum_finish(sum));
+	store_be16(start + 10, csum_finish(sum_plain(start)));
 }
 
 /*
