@@ -257,11 +257,11 @@ static void put_header(const struct canvas *v, const struct ladder_conn *c)
 	}
 	put_pair(v, BOLD, name[0], name[1]);
 	put_pair(v, DIM, how[0], how[1]);
-	char text[160] = "times in ms since the first segment";
+	char text[160] = "ms since the first segment";
 	if (c->rtt != TERN_NEVER && !(c->side[0].seen && c->side[1].seen))
 		snprintf(text, sizeof text,
-			"times in ms since the first segment; (inferred): half the least RTT, %.3f "
-			"ms, away",
+			"ms since the first segment; (inferred): half the least RTT of %.3f ms "
+			"away",
 			(double)c->rtt / 1e6);
 	unsigned used = columns(text);
 	put_spaces(v, used < v->width ? (v->width - used) / 2 : 0);

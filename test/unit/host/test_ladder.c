@@ -1,4 +1,7 @@
-/* Exact ladders of synthetic connections, in ASCII and 80 columns. */
+/*
+ * Exact ladders of synthetic connections, in ASCII and 80 columns. Long, because they stand here
+ * as they print.
+ */
 #include <stdio.h>
 
 #include "unit/host/ladder_play.h"
@@ -45,7 +48,7 @@ static void expect(const char *wanted)
 #define OPENING                                                                                    \
 	"client 10.77.0.2:49152                                       server 10.77.0.1:80\n"       \
 	"tern (its own states)                               (inferred from its segments)\n"       \
-	"times in ms since the first segment; (inferred): half the least RTT, 0.050 ms, away\n"    \
+	"  ms since the first segment; (inferred): half the least RTT of 0.050 ms away\n"          \
 	"               |                                                |\n"                      \
 	"               | 1st handshake: client -> SYN_SENT              |\n"                      \
 	"         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>| (0.025)\n"              \
@@ -111,8 +114,7 @@ static void as_server_closed_upon_tern_is_the_right_side(void **state)
 	play_receive(&play, 2050, A, 2, 2, 0, TERN_TCP_CLOSED, TERN_CAUSE_ACK);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "(inferred from its segments)                               tern (its own states)\n"
-	       "times in ms since the first segment; (inferred): half the least RTT, 0.100 ms, "
-	       "away\n"
+	       "  ms since the first segment; (inferred): half the least RTT of 0.100 ms away\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "      (-0.050) |-- [SYN]  seq 0  win 65,535  len 0 ------------>| 0.000\n"
@@ -219,7 +221,7 @@ static void both_open_at_once(void **state)
 	play_receive(&play, 150, A, 1, 11, 0, NOT, TERN_CAUSE_ACK);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "tern (its own states)                               (inferred from its segments)\n"
-	       "                      times in ms since the first segment\n"
+	       "                           ms since the first segment\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>|\n"
@@ -262,7 +264,7 @@ static void a_refused_open(void **state)
 	play_tell(&play, 50, (struct tern_trace){.kind = TERN_TRACE_FRAME_DONE, .nif = 1});
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "tern (its own states)                               (inferred from its segments)\n"
-	       "                      times in ms since the first segment\n"
+	       "                           ms since the first segment\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>|\n"
@@ -330,7 +332,7 @@ static void what_is_sent_again_says_why(void **state)
 	play_drop(&play, 1600160, A, 1, 101, 0, TERN_DROP_TCP_PAWS);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "tern (its own states)                               (inferred from its segments)\n"
-	       "                      times in ms since the first segment\n"
+	       "                           ms since the first segment\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>|\n"
@@ -379,7 +381,7 @@ static void an_open_given_up_leaves_the_peer_unknown(void **state)
 	play_state(&play, 3000000, TERN_TCP_CLOSED, TERN_CAUSE_TIMEOUT);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "tern (its own states)                               (inferred from its segments)\n"
-	       "                      times in ms since the first segment\n"
+	       "                           ms since the first segment\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>|\n"
@@ -409,8 +411,7 @@ static void a_full_accept_queue_repeats_the_handshake(void **state)
 	play_receive(&play, 1000105, A, 1, 1, 0, TERN_TCP_ESTABLISHED, TERN_CAUSE_ACK);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "(inferred from its segments)                               tern (its own states)\n"
-	       "times in ms since the first segment; (inferred): half the least RTT, 0.100 ms, "
-	       "away\n"
+	       "  ms since the first segment; (inferred): half the least RTT of 0.100 ms away\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "      (-0.050) |-- [SYN]  seq 0  win 65,535  len 0 ------------>| 0.000\n"
@@ -507,7 +508,7 @@ static void both_ends_in_the_stream_tell_their_own_states(void **state)
 	play_drop(&play, 240000, P | A, 1, 1, 100, TERN_DROP_TCP_OLD_DUPLICATE);
 	expect("client 10.77.0.2:49152                                       server 10.77.0.1:80\n"
 	       "tern (its own states)                                      tern (its own states)\n"
-	       "                      times in ms since the first segment\n"
+	       "                           ms since the first segment\n"
 	       "               |                                                |\n"
 	       "               | 1st handshake: client -> SYN_SENT              |\n"
 	       "         0.000 |-- [SYN]  seq 0  win 65,535  len 0 ------------>| 10.000\n"
