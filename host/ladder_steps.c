@@ -142,6 +142,8 @@ void tern_ladder_name(struct ladder_conn *c, struct row *row)
 	row->repeated = c->taken[row->from] >> row->step & 1;
 	if (row->step != STEP_NONE && !(row->dropped && s->flags & RST))
 		c->taken[row->from] |= 1u << row->step;
+	if (row->step == STEP_FIN_ACK) /* which repeats as one or the other */
+		c->taken[row->from] |= 1u << STEP_FIN_ACKED | 1u << STEP_FIN_TOO;
 	measure(c, row);
 	time_handshake(c, row);
 }

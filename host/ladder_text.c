@@ -110,6 +110,8 @@ static const char *step_template(const struct ladder_conn *c, const struct row *
 {
 	if (row->step == STEP_ACK && row->dropped)
 		return "3rd handshake: F > ESTABLISHED";
+	if (row->step == STEP_FIN_ACKED && row->repeated)
+		return "2nd close: T > FIN_WAIT_2";
 	if (row->step == STEP_SYN && row->dropped)
 		return "1st handshake: F > SYN_SENT, and T does not accept";
 	if ((row->step == STEP_REFUSED || row->step == STEP_RESET) && row->dropped)

@@ -9,7 +9,7 @@
 
 #include <tern/ladder.h>
 
-#include "unit/support.h"
+#include "test/unit/support.h"
 
 #define F 0x01
 #define S 0x02

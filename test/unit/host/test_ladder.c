@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "unit/host/ladder_play.h"
+#include "test/unit/host/ladder_play.h"
 
 static struct tern_ladder *ladder;
 static struct play play;

@@ -9,7 +9,7 @@
 #include <tern/host.h>
 #include <tern/pcapng.h>
 
-#include "unit/support.h"
+#include "test/unit/support.h"
 
 #define EPOCH 1700000000000000000ull
 #define FIN   0x01
