@@ -144,6 +144,9 @@ static void receive(struct tern_host *host)
 		tern_input(host->stack, host->nif, frames, (unsigned)n, tern_host_now());
 }
 
+/* Claimed events handed out before frames have their turn. */
+#define EVENTS 512
+
 /* --- turning ------------------------------------------------------------------------- */
 
 /* A stack whose output waits for a full device is asked again after this, or the device's POLLOUT.
@@ -197,16 +200,23 @@ static void turn(struct tern_host *host, uint64_t until)
 		receive(host);
 }
 
-/* Takes the next event that nobody has claimed. */
-static bool next_event(struct tern_host *host, struct tern_event *event)
+/* Takes the next event that nobody has claimed. Events beget events (room again, memory still
+ * short), so frames get their turn after EVENTS of the claimed: *more says that some may be left.
+ */
+static bool next_event(struct tern_host *host, struct tern_event *event, bool *more)
 {
-	while (tern_event_next(host->stack, event)) {
+	*more = false;
+	for (unsigned n = 0; tern_event_next(host->stack, event); n++) {
 		uint32_t slot = event->conn.slot;
 		bool about_conn = event->kind != TERN_EV_ACCEPT && event->kind != TERN_EV_UDP;
 		if (!about_conn || slot >= host->claims_size || !host->claims[slot].see ||
 			host->claims[slot].generation != event->conn.generation)
 			return true;
 		host->claims[slot].see(host->claims[slot].context, event);
+		if (n == EVENTS) {
+			*more = true;
+			break;
+		}
 	}
 	return false;
 }
@@ -219,9 +229,10 @@ static int run_until(
 			return TERN_ECONNABORTED;
 		if (host->broken)
 			return TERN_ENOENT;
-		if (next_event(host, event))
+		bool more;
+		if (next_event(host, event, &more))
 			return 0;
-		bool more = transmit(host);
+		more |= transmit(host);
 		if (until != TERN_NEVER && tern_host_now() >= until)
 			return TERN_ETIMEDOUT;
 		turn(host, more ? 0 : until);

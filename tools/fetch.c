@@ -34,6 +34,7 @@ struct fetch {
 	struct fetch_links *links;
 	FILE *out; /* opened when the first byte comes, so that a failure destroys nothing */
 	int write_error, connect_error;
+	bool opened; /* a socket, since curl was last looked at */
 	uint64_t started, shown;
 	bool showing;
 	/* Set by curl's thread before it stops the loop. */
@@ -118,8 +119,12 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	to.addr = tern_addr_v4(b[0], b[1], b[2], b[3]);
 	to.port = ntohs(sin.sin_port);
 	int error, fd = tern_fetch_links_connect(f->links, &to, &error);
-	if (fd >= 0)
+	if (fd >= 0) {
+		f->opened = true;
+		if (curl_version_info(CURLVERSION_NOW)->version_num < 0x080000)
+			address->addrlen = tern_fetch_links_busy(f->links, &address->addr);
 		return fd;
+	}
 	f->connect_error = error;
 	return CURL_SOCKET_BAD;
 }
@@ -282,10 +287,35 @@ static int close_output(struct fetch *f)
 	return f->write_error;
 }
 
+/*
+ * curl_easy_perform, except that a socket just opened is looked at again at once: it is connected,
+ * but libcurl 7.88 would sleep up to its 200 ms for rival addresses before it finds out.
+ */
+static CURLcode perform(struct fetch *f, CURL *curl)
+{
+	CURLM *multi = curl_multi_init();
+	CURLMsg *message;
+	CURLcode code = CURLE_OUT_OF_MEMORY;
+	int running = 1, left;
+	CURLMcode rc = multi ? curl_multi_add_handle(multi, curl) : CURLM_OUT_OF_MEMORY;
+	while (rc == CURLM_OK && running) {
+		f->opened = false;
+		rc = curl_multi_perform(multi, &running);
+		if (rc == CURLM_OK && running && !f->opened)
+			rc = curl_multi_poll(multi, NULL, 0, 1000, NULL);
+	}
+	while (multi && (message = curl_multi_info_read(multi, &left)))
+		code = message->data.result;
+	if (multi)
+		curl_multi_remove_handle(multi, curl);
+	curl_multi_cleanup(multi); /* closes its connections */
+	return code;
+}
+
 static void transfer(struct fetch *f, CURL *curl)
 {
 	configure(f, curl);
-	CURLcode code = curl_easy_perform(curl);
+	CURLcode code = perform(f, curl);
 	if (code == CURLE_OK)
 		open_output(f); /* an empty body is a file, too */
 	f->status = status_of(code);
@@ -307,7 +337,7 @@ static void *curl_thread(void *context)
 		transfer(f, curl);
 	else
 		f->status = FETCH_OTHER, strcpy(f->text, "libcurl does not start");
-	curl_easy_cleanup(curl); /* closes its connections */
+	curl_easy_cleanup(curl);
 	f->finished = true;
 	tern_host_stop(f->options.tern);
 	return NULL;

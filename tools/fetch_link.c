@@ -16,6 +16,7 @@
 struct fetch_links {
 	struct tern_host *host;
 	int request[2]; /* a pipe of struct request pointers; writes that small are whole */
+	int busy[2];    /* a listener whose queue is full, and what fills it */
 	atomic_int error;
 };
 
@@ -104,6 +105,25 @@ static void request_ready(void *context, uint32_t events)
 		serve(links, request);
 }
 
+/* A name is made up by the kernel (unix(7), autobind); a queue of none is full with one. */
+static int make_busy(struct fetch_links *links)
+{
+	struct sockaddr un = {.sa_family = AF_UNIX};
+	for (int i = 0; i < 2; i++)
+		links->busy[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (bind(links->busy[0], &un, sizeof un.sa_family) != 0 || listen(links->busy[0], 0) != 0)
+		return -1;
+	unsigned len = tern_fetch_links_busy(links, &un);
+	return len ? connect(links->busy[1], &un, len) : -1;
+}
+
+unsigned tern_fetch_links_busy(const struct fetch_links *links, void *sockaddr)
+{
+	socklen_t len = sizeof(struct sockaddr);
+	int rc = getsockname(links->busy[0], sockaddr, &len);
+	return rc == 0 && len <= sizeof(struct sockaddr) ? len : 0;
+}
+
 struct fetch_links *tern_fetch_links_new(struct tern_host *host)
 {
 	struct fetch_links *links = calloc(1, sizeof *links);
@@ -113,10 +133,10 @@ struct fetch_links *tern_fetch_links_new(struct tern_host *host)
 		return NULL;
 	}
 	links->host = host;
-	if (fcntl(links->request[0], F_SETFL, O_NONBLOCK) == 0 &&
+	if (fcntl(links->request[0], F_SETFL, O_NONBLOCK) == 0 && make_busy(links) == 0 &&
 		tern_host_watch(host, links->request[0], EPOLLIN, request_ready, links))
 		return links;
-	fprintf(stderr, "fetch: %s\n", tern_host_error());
+	fprintf(stderr, "fetch: cannot set up the way to libcurl: %s\n", strerror(errno));
 	tern_fetch_links_free(links);
 	return NULL;
 }
@@ -125,6 +145,8 @@ void tern_fetch_links_free(struct fetch_links *links)
 {
 	close(links->request[0]);
 	close(links->request[1]);
+	close(links->busy[0]);
+	close(links->busy[1]);
 	free(links);
 }
 
