@@ -21,14 +21,14 @@ struct pool {
 	size_t object_size;
 	uint32_t slab_log2;
 	uint32_t per_slab;
-	uint32_t live;		 /* objects out */
-	uint32_t max_live;	 /* refuse beyond; UINT32_MAX for no limit but the budget */
+	uint32_t live;     /* objects out */
+	uint32_t max_live; /* refuse beyond; UINT32_MAX for no limit but the budget */
 	uint32_t last_generation;
-	struct slab *partial;	 /* slabs with room, most recently used first */
-	struct slab *spare;	 /* one empty slab kept */
-	struct slab **slabs;	 /* by slab index; NULL where given back */
+	struct slab *partial; /* slabs with room, most recently used first */
+	struct slab *spare;   /* one empty slab kept */
+	struct slab **slabs;  /* by slab index; NULL where given back */
 	uint32_t slab_count, slab_cap;
-	uint32_t free_index;	 /* lowest slab index that may be vacant */
+	uint32_t free_index; /* lowest slab index that may be vacant */
 };
 
 /*

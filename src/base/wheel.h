@@ -11,22 +11,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WHEEL_TICK_LOG2	 16
-#define WHEEL_LEVELS	 8
-#define WHEEL_SLOT_LOG2	 6
-#define WHEEL_SLOTS	 (1u << WHEEL_SLOT_LOG2)
+#define WHEEL_TICK_LOG2 16
+#define WHEEL_LEVELS    8
+#define WHEEL_SLOT_LOG2 6
+#define WHEEL_SLOTS     (1u << WHEEL_SLOT_LOG2)
 
 struct wheel_entry {
 	struct wheel_entry *next, **link; /* link is NULL while disarmed */
-	uint64_t deadline;		  /* ns */
+	uint64_t deadline;                /* ns */
 };
 
 struct wheel {
-	uint64_t tick;		      /* every tick before this one has been expired */
-	uint64_t busy[WHEEL_LEVELS];  /* bit s set: slot s of that level is not empty */
+	uint64_t tick;               /* every tick before this one has been expired */
+	uint64_t busy[WHEEL_LEVELS]; /* bit s set: slot s of that level is not empty */
 	struct wheel_entry *slot[WHEEL_LEVELS][WHEEL_SLOTS];
-	struct wheel_entry *due;      /* expired, not yet popped */
-	uint32_t armed;		      /* entries armed, those in `due` included */
+	struct wheel_entry *due; /* expired, not yet popped */
+	uint32_t armed;          /* entries armed, those in `due` included */
 };
 
 void tern_wheel_init(struct wheel *wheel, uint64_t now);
