@@ -167,7 +167,7 @@ int tern_nif_addr_add(
 	if (!nif_valid(stack, nif))
 		return TERN_EINVAL;
 	int err = tern_link_addr_add(&stack->link, nif, addr, prefix_len);
-	if (err != 0)
+	if (err != 0 || nif == TERN_NIF_LOOPBACK)
 		return err;
 	err = tern_ip_route_add(&stack->ip, addr, prefix_len, &on_link, nif);
 	return err == TERN_EEXIST ? 0 : err;
@@ -232,15 +232,15 @@ static void advance(struct tern_stack *stack)
 	tern_tcp_advance(&stack->tcp);
 }
 
+/* Asking a connection may queue an ARP request: hence the second look at the queue. */
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
 	stack->core.nif = nif;
-	bool filled =
-		tern_link_pull(&stack->link, nif, frame) || tern_tcp_pull(&stack->tcp, nif, frame);
-	if (filled) {
-		core_count(&stack->core, TERN_COUNT_IpOutRequests);
+	bool filled = tern_link_pull(&stack->link, nif, frame) ||
+		      tern_tcp_pull(&stack->tcp, nif, frame) ||
+		      tern_link_pull(&stack->link, nif, frame);
+	if (filled)
 		trace_frame(stack, TERN_TRACE_FRAME_OUT, nif, frame);
-	}
 	stack->core.nif = -1;
 	return filled;
 }

@@ -150,23 +150,23 @@ static bool make_all(struct ring *ring, struct pool *chunks, uint32_t first, uin
 		next = tern_pool_get(chunks);
 		if (!next)
 			goto refused;
-		memcpy(next, &spare, sizeof spare);
+		memcpy(next, &spare, sizeof(uint8_t *));
 		spare = next;
 	}
 	for (uint32_t k = first; spare; k++) {
 		if (*slot(ring, k))
 			continue;
+		memcpy(&next, spare, sizeof(uint8_t *));
 		*slot(ring, k) = spare;
-		memcpy(&spare, spare, sizeof spare);
+		spare = next;
 	}
 	return true;
 refused:
 	while (spare) {
-		memcpy(&next, spare, sizeof next);
+		memcpy(&next, spare, sizeof(uint8_t *));
 		tern_pool_put(chunks, spare);
 		spare = next;
 	}
-	settle(ring, chunks);
 	return false;
 }
 
@@ -198,7 +198,7 @@ size_t tern_ring_append(struct ring *ring, struct pool *chunks, const void *data
 		from += part;
 		left -= part;
 	}
-	if (from == data)
+	if (left > 0)
 		settle(ring, chunks);
 	return (size_t)(from - (const uint8_t *)data);
 }

@@ -35,6 +35,7 @@ struct path {
 	uint32_t header_len;  /* link and IP header: where the transport's begins in a frame */
 	uint32_t mtu;         /* IP bytes: the interface's, or less if the path said so */
 	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	uint64_t confirmed_at; /* ns: tern_path_confirm told the link that dst answers */
 	bool mac_known;
 	struct mac mac;
 	/* While mac_known: link and IP header of a packet with all that varies zero, and the sum
@@ -120,6 +121,9 @@ void tern_path_put(struct ip *ip, struct path *path);
 /* Whether a frame can be sent on it now. Cheap when nothing changed. LINK_FAILED also without a
  * route. */
 enum link_answer tern_path_ready(struct ip *ip, struct path *path);
+/* The peer answered over this path: its next hop is alive (RFC 1122 2.3.2.1 (4)). Told on
+ * once in a few seconds. */
+void tern_path_confirm(struct ip *ip, struct path *path);
 /* The MTU in force (after expiry of a learnt one). */
 uint32_t tern_path_mtu(struct ip *ip, struct path *path);
 /* Learns a smaller MTU from an ICMP error that the transport believes; floor IP_PMTU_MIN. */

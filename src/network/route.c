@@ -289,3 +289,14 @@ void tern_route_fini(struct ip *ip)
 	tern_htab_fini(&ip->path_table);
 	tern_pool_fini(&ip->paths);
 }
+
+#define CONFIRM_EVERY UINT64_C(5000000000) /* ns */
+
+void tern_path_confirm(struct ip *ip, struct path *path)
+{
+	uint64_t now = ip->core->now;
+	if (path->loopback || !path->routed || now - path->confirmed_at < CONFIRM_EVERY)
+		return;
+	path->confirmed_at = now;
+	tern_link_confirm(ip->link, path->nif, &path->next_hop);
+}

@@ -32,14 +32,19 @@ static void advance(struct arrival *a, struct ack_info *info)
 		tcb->flags &= ~TCB_URGENT_OUT;
 }
 
-/* RFC 9293 3.10.7.4: SND.WND from segments not older than the last that set it. */
-static bool update_window(struct arrival *a)
+/*
+ * RFC 9293 3.10.7.4: SND.WND from segments not older than the last that set it.
+ * DEVIATES: also from any that advances SND.UNA, which a data segment sent again does with an old
+ * number. The window counts from SND.UNA: left as it was, it would reach beyond all the peer ever
+ * offered.
+ */
+static bool update_window(struct arrival *a, bool advanced)
 {
 	struct tcb *tcb = a->tcb;
 	const struct tcp_segment *seg = a->seg;
 	if (seq_lt(seg->ack, tcb->snd.una))
 		return false;
-	if (!seq_lt(tcb->snd.wl1, seg->seq) &&
+	if (!advanced && !seq_lt(tcb->snd.wl1, seg->seq) &&
 		!(seq_eq(tcb->snd.wl1, seg->seq) && seq_leq(tcb->snd.wl2, seg->ack)))
 		return false;
 	bool changed = tcb->snd.wnd != a->window;
@@ -185,11 +190,12 @@ struct verdict tern_ack_step(struct arrival *a)
 	if (seq_gt(a->seg->ack, tcb->snd.una)) {
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
 		advance(a, &info);
+		tern_path_confirm(tcp->ip, tcb->path);
 		timers_after(tcp, tcb);
 	}
 	if (tcb->side)
 		tcb->side->unanswered = 0;
-	info.window_changed = update_window(a);
+	info.window_changed = update_window(a, info.acked > 0);
 	if (info.window_changed)
 		window_changed(tcp, tcb);
 	tern_recovery_ack(tcp, tcb, &info);

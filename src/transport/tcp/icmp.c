@@ -19,8 +19,7 @@ static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 	tcb->mss = (uint16_t)mss;
 	if (!tcb->side || tcb_syn_unacked(tcb))
 		return;
-	tcb->side->rtx_reason = TERN_RTX_PMTU;
-	tcb->flags |= TCB_RETRANSMIT_DUE;
+	tern_recovery_too_big(tcb);
 	tern_want_send(tcp, tcb);
 }
 

@@ -43,6 +43,8 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 	/* RFC 6928 2; RFC 5681 3.1: one segment if the SYN was lost. */
 	uint32_t mss = tern_tcb_effective_mss(tcb);
 	tcb->cwnd = syn_lost ? mss : (uint32_t)tcp->core->set.tcp_init_cwnd * mss;
+	if (syn_lost && tcb->srtt == 0)
+		tcb->rttvar = 3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
 	tcb->backoff = 0;
 	tern_cc_of(tcb)->init(tcb);
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);
@@ -60,8 +62,8 @@ static bool ack_acceptable(const struct arrival *a)
 static void established(struct arrival *a)
 {
 	struct tcb *tcb = a->tcb;
-	tern_rtt_sample(a->tcp, tcb, a->seg);
 	uint8_t lost = tcb->backoff;
+	tern_rtt_sample(a->tcp, tcb, a->seg);
 	tcb->snd.una = a->seg->ack;
 	tern_timer_nothing_in_flight(a->tcp, tcb);
 	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW;

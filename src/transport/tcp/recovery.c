@@ -16,7 +16,8 @@ static void resend_first(struct tcb *tcb, enum tern_retransmit_reason why)
 static void enter_fast(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
-	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, ack->flight);
+	/* RFC 5681 3.2 step 2: what limited transmit added does not count (MUST NOT). */
+	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, side->dup_flight);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
 	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
@@ -41,6 +42,8 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 	struct tcb_side *side = tcb->side;
 	if (tcb->dupacks < UINT8_MAX)
 		tcb->dupacks++;
+	if (tcb->dupacks == 1)
+		side->dup_flight = ack->flight;
 	switch ((enum recovery_mode)side->mode) {
 	case RECOVERY_OPEN:
 		if (tcb->dupacks >= DUPACK_THRESHOLD && loss_is_new(tcb, ack))
@@ -131,6 +134,18 @@ void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 	side->ca_acked = 0;
 	tern_rtt_cancel(tcb);
 	tern_trace_congestion(tcp, tcb, "timeout");
+}
+
+void tern_recovery_too_big(struct tcb *tcb)
+{
+	struct tcb_side *side = tcb->side;
+	tcb->dupacks = 0;
+	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	side->mode = RECOVERY_TIMEOUT;
+	side->rtx_reason = TERN_RTX_PMTU;
+	side->recover = tcb->snd.nxt;
+	side->rtx_next = tcb->snd.una;
+	tern_rtt_cancel(tcb);
 }
 
 uint32_t tern_recovery_allowance(const struct tcb *tcb)

@@ -69,9 +69,9 @@ uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segm
 uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb)
 {
 	uint64_t floor = (uint64_t)tcp->core->set.tcp_rto_min_ms * MS;
-	if (tcb->srtt == 0)
-		return floor > 1000 * MS ? floor : 1000 * MS; /* RFC 6298 2.1 */
 	uint64_t margin = 4000 * (uint64_t)tcb->rttvar;
+	if (tcb->srtt == 0 && margin == 0)
+		margin = 1000 * MS; /* RFC 6298 2.1; see tern_open_done() for the other case */
 	return (uint64_t)tcb->srtt * 1000 + (margin > floor ? margin : floor);
 }
 

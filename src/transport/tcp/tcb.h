@@ -78,6 +78,7 @@ struct tcb_side {
 	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
 	uint32_t drs_copied;     /* bytes the application took in the last round */
 	uint32_t drs_taken;      /* in this one */
+	uint32_t dup_flight;	/* in flight when the first duplicate ACK came */
 	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
 	uint32_t last_challenge; /* ms; 0 never */
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */

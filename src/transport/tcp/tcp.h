@@ -117,6 +117,8 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause);
 struct verdict tern_ack_step(struct arrival *a);
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
+/* What is in flight was cut for a larger path: it goes out again, no congestion implied. */
+void tern_recovery_too_big(struct tcb *tcb);
 /* Bytes of cwnd beyond what is in flight. */
 uint32_t tern_recovery_allowance(const struct tcb *tcb);
 void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end);
@@ -188,6 +190,8 @@ void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may w
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
+/* A write found no memory, and no ACK will free any: the application is told to try again later. */
+void tern_timer_memory_short(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
 /* Puts the wheel's entry at the soonest deadline. */
 void tern_timer_sync(struct tcp *tcp, struct tcb *tcb);

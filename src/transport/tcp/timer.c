@@ -5,9 +5,10 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define MS         UINT64_C(1000000)
-#define SECOND     (1000 * MS)
-#define QUIET_TIME SECOND /* after which the side block goes */
+#define MS          UINT64_C(1000000)
+#define SECOND      (1000 * MS)
+#define MEMORY_TIME (100 * MS) /* after which a write that found no memory is tried again */
+#define QUIET_TIME  SECOND     /* after which the side block goes */
 
 /* Ticks round up: never early. 0 means none. */
 static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
@@ -138,6 +139,12 @@ void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
 		set(tcp, tcb, &tcb->linger_at, QUIET_TIME);
 }
 
+void tern_timer_memory_short(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!linger_is_close(tcb))
+		set(tcp, tcb, &tcb->linger_at, MEMORY_TIME);
+}
+
 /* R2 of RFC 9293 3.8.3: how often we try before giving up. */
 static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 {
@@ -242,6 +249,11 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		tern_trace_timer(tcp, tcb, TERN_TIMER_FIN_WAIT_2, true, tcp->core->now);
 		tern_tcb_die(tcp, tcb, 0, TERN_CAUSE_FIN_TIMEOUT);
 		return false;
+	}
+	if (tcb->flags & TCB_WANT_WRITE && tcb->send.len == 0 &&
+		tcb_in(tcb, STATE(ESTABLISHED) | STATE(CLOSE_WAIT))) {
+		tcb->flags &= ~TCB_WANT_WRITE;
+		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));
 	}
 	tern_tcb_side_release(tcp, tcb);
 	if (tcb->side)

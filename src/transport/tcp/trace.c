@@ -65,8 +65,10 @@ void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct
 		describe(tcp, tcb, &t);
 		t.nif = tcb->path->nif;
 	} else if (in) {
-		t.conn.local = (struct tern_endpoint){in->dst, seg->dst_port};
-		t.conn.remote = (struct tern_endpoint){in->src, seg->src_port};
+		bool out = kind == TERN_TRACE_SEGMENT_OUT;
+		t.conn.local = (struct tern_endpoint){in->dst, out ? seg->src_port : seg->dst_port};
+		t.conn.remote =
+			(struct tern_endpoint){in->src, out ? seg->dst_port : seg->src_port};
 	}
 	t.segment = (struct tern_segment){
 		.seq = seg->seq.v,

@@ -1,0 +1,55 @@
+/*
+ * The other end of a connection, played by hand: segments as a test writes them, against one
+ * stack on a bare IP interface. The stack is 10.0.0.1, the peer 10.0.0.2.
+ */
+#ifndef TEST_TRANSPORT_PEER_H
+#define TEST_TRANSPORT_PEER_H
+
+#include "../support.h"
+#include <tern/tern.h>
+#include "wire/tcp.h"
+
+#define PEER_PORT  40000
+#define STACK_PORT 80
+#define MSEC       UINT64_C(1000000)
+#define SEC        UINT64_C(1000000000)
+
+struct peer {
+	struct test_heap heap;
+	struct tern_stack *stack;
+	int nif;
+	uint64_t now;
+	uint16_t port; /* the peer's own */
+	uint16_t stack_port;
+	uint32_t iss;      /* the peer's initial number */
+	uint32_t seq, ack; /* the peer's SND.NXT and RCV.NXT, for peer_say() */
+	bool timestamps;   /* the peer's segments carry them */
+	uint32_t tsval, tsecr;
+	struct tern_listener listener;
+	struct tern_conn conn;
+	uint8_t frame[65536];    /* the last frame taken */
+	struct tcp_segment last; /* as parsed; data points into frame */
+};
+
+void peer_open(struct peer *p);
+/* Frees the stack and asserts that nothing leaked. */
+void peer_close(struct peer *p);
+/* Sends exactly that segment (ports are filled in). */
+void peer_send(struct peer *p, const struct tcp_segment *s);
+/* Sends flags and n bytes of data at offset `off` of the peer's stream, acknowledging p->ack. */
+void peer_say(struct peer *p, uint16_t flags, uint32_t off, const void *data, uint32_t n);
+/* Takes the next frame the stack has for the peer, checking its checksum; false if none. */
+bool peer_take(struct peer *p);
+/* Takes and counts everything waiting. */
+unsigned peer_drain(struct peer *p);
+/* Lets time pass. */
+void peer_wait(struct peer *p, uint64_t ns);
+/* The stack listens; the peer opens with these options (flags of TCP_OPT_*), and it is accepted. */
+void peer_listen(struct peer *p);
+void peer_connect(struct peer *p, uint32_t iss, const struct tcp_options *options);
+/* An ICMP error from the peer about the segment at seq. */
+void peer_icmp(struct peer *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_t seq);
+enum tern_tcp_state peer_state(const struct peer *p);
+uint64_t peer_drops(const struct peer *p, enum tern_drop why);
+
+#endif
