@@ -13,7 +13,7 @@ static void resend_first(struct tcb *tcb, enum tern_retransmit_reason why)
 }
 
 /* RFC 6582 3.2 step 2. */
-static void enter_fast(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+static void enter_fast(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	/* RFC 5681 3.2 step 2: what limited transmit added does not count (MUST NOT). */
@@ -47,7 +47,7 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 	switch ((enum recovery_mode)side->mode) {
 	case RECOVERY_OPEN:
 		if (tcb->dupacks >= DUPACK_THRESHOLD && loss_is_new(tcb, ack))
-			enter_fast(tcp, tcb, ack);
+			enter_fast(tcp, tcb);
 		break;
 	case RECOVERY_FAST: /* step 3: a segment has left the network */
 		if (tcb->cwnd < ack->flight + 3u * tcb->mss + tcb->ssthresh)
@@ -129,6 +129,7 @@ void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 	tcb->dupacks = 0;
 	tcb->flags &= ~TCB_RETRANSMIT_DUE;
 	side->mode = RECOVERY_TIMEOUT;
+	side->rtx_reason = TERN_RTX_TIMEOUT;
 	side->recover = tcb->snd.nxt;
 	side->rtx_next = tcb->snd.una;
 	side->ca_acked = 0;

@@ -121,7 +121,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early ||
+		side->fin_early || side->unanswered ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);

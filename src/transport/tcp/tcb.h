@@ -64,7 +64,7 @@ struct tcb_side {
 						      (RFC 2018 4) */
 	uint8_t sack_recent_count;
 	uint8_t mode;       /* enum recovery_mode */
-	uint8_t rtx_reason; /* enum tern_retransmit_reason, of TCB_RETRANSMIT_DUE */
+	uint8_t rtx_reason; /* enum tern_retransmit_reason, of what is sent again now */
 	bool timing;        /* a segment is being timed (RFC 6298 3, Karn) */
 	bool have_rtt;
 	bool fin_early;          /* FIN arrived out of order, at fin_seq */
@@ -78,7 +78,7 @@ struct tcb_side {
 	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
 	uint32_t drs_copied;     /* bytes the application took in the last round */
 	uint32_t drs_taken;      /* in this one */
-	uint32_t dup_flight;	/* in flight when the first duplicate ACK came */
+	uint32_t dup_flight;     /* in flight when the first duplicate ACK came */
 	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
 	uint32_t last_challenge; /* ms; 0 never */
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
