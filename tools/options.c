@@ -144,11 +144,10 @@ static int set_one(const struct options *o, struct tern_stack *stack, const char
 
 static int configure(void *context, struct tern_stack *stack)
 {
-	const struct options *o = context;
-	for (unsigned i = 0; i < o->settings_count; i++)
-		if (set_one(o, stack, o->settings[i]) != 0)
-			return -1;
-	return 0;
+	struct options *o = context;
+	for (unsigned i = 0; i < o->settings_count && !o->complained; i++)
+		o->complained = set_one(o, stack, o->settings[i]) != 0;
+	return o->complained ? -1 : 0;
 }
 
 /* Nanoseconds from 1970 to the zero of the loop's clock. */
@@ -196,9 +195,9 @@ struct tern_host *tern_options_open(struct options *o)
 	if (open_recorders(o) != 0)
 		return NULL;
 	o->tern = tern_host_open(o->device, o->addr, &o->host);
-	if (!o->tern)
+	if (!o->tern && !o->complained)
 		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
-	else if (o->pcap)
+	else if (o->tern && o->pcap)
 		describe_interfaces(o);
 	return o->tern;
 }

@@ -69,6 +69,7 @@ struct options {
 	unsigned settings_count;
 	const char *pcap_path;
 	uint32_t ladder_connections; /* 0: no ladder */
+	bool complained;             /* about a setting, while opening */
 	/* What is open. */
 	struct tern_host *tern;
 	struct tern_pcapng *pcap;
