@@ -185,6 +185,9 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 /* What an empty receive ring means. */
 static int nothing_to_read(struct tcb *tcb)
 {
+	/* A reset took away what was not read yet: it must not look like the end of the stream. */
+	if (tcb->error == TERN_ECONNRESET)
+		return tcb->error;
 	if (tcb->flags & TCB_FIN_RECEIVED)
 		return 0;
 	if (tcb->error)
