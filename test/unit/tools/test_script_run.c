@@ -1,0 +1,284 @@
+/* What the runner must find fault with, and that it does so in the script's own words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tools/script/run.h"
+
+#define LISTEN                                                                                     \
+	"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"                                            \
+	"+0 bind(3, ..., ...) = 0\n"                                                               \
+	"+0 listen(3, 1) = 0\n"
+#define SYN      "+0 < S 0:0(0) win 32792 <mss 1000,nop,nop,sackOK>\n"
+#define SYN_ACK  "+0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,sackOK>\n"
+#define ACCEPTED LISTEN SYN SYN_ACK "+.1 < . 1:1(0) ack 1 win 32792\n+0 accept(3, ..., ...) = 4\n"
+
+static char said[4096];
+
+/* Runs a script and keeps what it wrote to stderr. */
+static int run(const char *text)
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO);
+	struct script script;
+	struct script_opts opts = {.tolerance = -1};
+	assert_non_null(file);
+	assert_int_equal(tern_script_parse_text(&script, "x.pkt", text), 0);
+	dup2(fileno(file), STDERR_FILENO);
+	int status = tern_script_run(&script, &opts);
+	fflush(stderr);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	said[fread(said, 1, sizeof said - 1, file)] = 0;
+	fclose(file);
+	tern_script_free(&script);
+	return status;
+}
+
+static void assert_passes(const char *text)
+{
+	if (run(text) != 0)
+		fail_msg("%s", said);
+	assert_string_equal(said, "");
+}
+
+static void assert_fails(const char *text, const char *part)
+{
+	assert_int_equal(run(text), 1);
+	if (!strstr(said, part))
+		fail_msg("said: %s", said);
+}
+
+static void a_right_script_passes_in_silence(void **state)
+{
+	(void)state;
+	assert_passes(ACCEPTED "+0 close(4) = 0\n+0 > F. 1:1(0) ack 1\n");
+}
+
+static void an_empty_script_passes(void **state)
+{
+	(void)state;
+	assert_passes("");
+}
+
+static void a_wrong_number_is_named(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 2 <mss 1460,nop,nop,sackOK>\n",
+		"ack: expected 2, got 1");
+	assert_non_null(strstr(said, "x.pkt:5: "));
+	assert_non_null(strstr(said, "want  0.000000  > S. 0:0(0) ack 2 <mss"));
+	assert_non_null(strstr(said, "got   0.000000  > S. 0:0(0) ack 1 win 65535 <mss"));
+}
+
+static void wrong_flags_are_named(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 close(4) = 0\n+0 > . 1:1(0) ack 1\n", "flags differ");
+}
+
+static void a_wrong_window_is_named(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 win 1 <...>\n", "win: expected 1, got 65535");
+}
+
+static void options_are_compared_in_order(void **state)
+{
+	(void)state;
+	assert_fails(
+		LISTEN SYN "+0 > S. 0:0(0) ack 1 <nop,nop,sackOK,mss 1460>\n", "in that order");
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 <mss 1460>\n", "in that order");
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1\n", "in that order");
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 <mss 1400,nop,nop,sackOK>\n",
+		"mss: expected 1400, got 1460");
+}
+
+static void any_options_are_any(void **state)
+{
+	(void)state;
+	assert_passes(LISTEN SYN "+0 > S. 0:0(0) ack 1 <...>\n");
+}
+
+static void a_packet_that_is_not_sent_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 > . 1:1(0) ack 1\n", "did not send this packet by 0.104");
+}
+
+static void an_unexpected_packet_before_an_event_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN "+.1 close(3) = 0\n", "no line expects, before this one");
+	assert_non_null(strstr(said, "> S. 0:0(0) ack 1"));
+}
+
+static void an_unexpected_packet_at_the_end_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN, "after the last line");
+}
+
+static void an_unexpected_packet_just_after_the_end_is_an_error(void **state)
+{
+	(void)state;
+	/* the SYN-ACK's retransmission, 3 ms after the last event and within tolerance */
+	assert_fails(LISTEN SYN SYN_ACK "+.997 fcntl(3, F_GETFL) = 2\n", "after the last line");
+	assert_passes(LISTEN SYN SYN_ACK "+.99 fcntl(3, F_GETFL) = 2\n");
+}
+
+static void a_packet_at_another_time_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN SYN_ACK "+.9 > S. 0:0(0) ack 1 <...>\n", "did not send");
+	assert_fails(LISTEN SYN SYN_ACK "+1.01 > S. 0:0(0) ack 1 <...>\n", "too early by 0.0");
+	assert_passes(
+		"--tolerance_usecs=20000\n" LISTEN SYN SYN_ACK "+1.01 > S. 0:0(0) ack 1 <...>\n");
+	assert_passes(LISTEN SYN SYN_ACK "+.9~+1.1 > S. 0:0(0) ack 1 <...>\n");
+	assert_passes(LISTEN SYN SYN_ACK "* > S. 0:0(0) ack 1 <...>\n");
+}
+
+static void times_after_a_star_count_from_the_packet(void **state)
+{
+	(void)state;
+	assert_passes(LISTEN SYN SYN_ACK "* > S. 0:0(0) ack 1 <...>\n+2 > S. 0:0(0) ack 1 <...>\n");
+}
+
+static void a_call_that_returns_another_value_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails("0 close(7) = 0\n", "got   -1 EBADF (Bad file descriptor)");
+	assert_fails("0 close(7) = -1 EINVAL (Invalid argument)\n", "want  -1 EINVAL");
+	assert_fails(LISTEN "+0 fcntl(3, F_GETFL) = 7\n", "got   2");
+}
+
+static void a_call_that_blocks_unasked_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 read(4, ..., 10) = 10\n", "read() blocks");
+}
+
+static void a_call_that_never_returns_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0...+.5 read(4, ..., 10) = 10\n", "still block");
+}
+
+static void a_blocked_call_returns_in_time(void **state)
+{
+	(void)state;
+	assert_passes(ACCEPTED "+0...+.5 read(4, ..., 10) = 10\n"
+			       "+.5 < P. 1:11(10) ack 1 win 32792\n+0 > . 1:1(0) ack 11\n");
+	assert_fails(ACCEPTED "+0...+.5 read(4, ..., 10) = 10\n"
+			      "+.2 < P. 1:11(10) ack 1 win 32792\n+0 > . 1:1(0) ack 11\n",
+		"returned at 0.300000, not at 0.600000");
+}
+
+static void a_poll_times_out(void **state)
+{
+	(void)state;
+	assert_passes(ACCEPTED "+0...+.25 poll([{fd=4, events=POLLIN, revents=0}], 1, 250) = 0\n");
+	assert_fails(ACCEPTED "+0 poll([{fd=4, events=POLLOUT, revents=POLLIN}], 1, 0) = 1\n",
+		"revents");
+}
+
+static void an_option_with_another_value_is_an_error(void **state)
+{
+	(void)state;
+	assert_fails(
+		ACCEPTED "+0 getsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], [4]) = 0\n", "want  [1]");
+	assert_passes(
+		ACCEPTED "+0 setsockopt(4, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = -1 ENOPROTOOPT "
+			 "(Protocol not available)\n");
+}
+
+static void events_out_of_order_are_an_error(void **state)
+{
+	(void)state;
+	assert_fails("1 fcntl(3, F_GETFL) = -1 EBADF\n0 fcntl(3, F_GETFL) = -1 EBADF\n",
+		"x.pkt:2: 0.000000 is before");
+}
+
+static void what_is_not_known_is_said(void **state)
+{
+	(void)state;
+	assert_fails("0 sendmsg(3, ..., 0) = 1\n", "sendmsg() is not known here");
+	assert_fails("0 close(3, 4) = 1\n", "takes 1 arguments");
+	assert_int_equal(run("--frobnicate=1\n"), 2);
+	assert_int_equal(run("`x=1`\n"), 0);
+	assert_non_null(strstr(said, "warning: tern has no tunable x=1"));
+	assert_fails("`sysctl -q net.ipv4.tcp_sack=2`\n", "out of range");
+}
+
+static void stamps_are_compared_when_a_tick_is_given(void **state)
+{
+	(void)state;
+#define STAMPED(tick, second)                                                                      \
+	tick LISTEN "+0 < S 0:0(0) win 9000 <mss 1000,nop,nop,TS val 7 ecr 0>\n"                   \
+		    "+0 > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val 100 ecr 7>\n"                   \
+		    "+1 > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val " second " ecr 7>\n"
+	assert_passes(STAMPED("", "5"));
+	assert_passes(STAMPED("--tcp_ts_tick_usecs=1000\n", "1100"));
+	assert_fails(
+		STAMPED("--tcp_ts_tick_usecs=1000\n", "1110"), "TS val: expected 1110, got 1100");
+}
+
+static void connections_are_told_apart_by_port(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN "+0 < [port 5001] S 0:0(0) win 1000\n"
+			    "+0 > [port 5002] S. 0:0(0) ack 1 <mss 1460>\n",
+		"port: expected 5002, got 5001");
+}
+
+static void pcap_holds_every_packet(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/script-pcap-XXXXXX";
+	int fd = mkstemp(path);
+	struct script script;
+	struct script_opts opts = {.tolerance = -1, .pcap = path};
+	assert_int_equal(tern_script_parse_text(&script, "x.pkt", ACCEPTED), 0);
+	assert_int_equal(tern_script_run(&script, &opts), 0);
+	/* file header; SYN and SYN-ACK with 8 bytes of options, and a bare ACK */
+	assert_int_equal(lseek(fd, 0, SEEK_END), 24 + 3 * 16 + 48 + 48 + 40);
+	tern_script_free(&script);
+	close(fd);
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_right_script_passes_in_silence),
+		cmocka_unit_test(an_empty_script_passes),
+		cmocka_unit_test(a_wrong_number_is_named),
+		cmocka_unit_test(wrong_flags_are_named),
+		cmocka_unit_test(a_wrong_window_is_named),
+		cmocka_unit_test(options_are_compared_in_order),
+		cmocka_unit_test(any_options_are_any),
+		cmocka_unit_test(a_packet_that_is_not_sent_is_an_error),
+		cmocka_unit_test(an_unexpected_packet_before_an_event_is_an_error),
+		cmocka_unit_test(an_unexpected_packet_at_the_end_is_an_error),
+		cmocka_unit_test(an_unexpected_packet_just_after_the_end_is_an_error),
+		cmocka_unit_test(a_packet_at_another_time_is_an_error),
+		cmocka_unit_test(times_after_a_star_count_from_the_packet),
+		cmocka_unit_test(a_call_that_returns_another_value_is_an_error),
+		cmocka_unit_test(a_call_that_blocks_unasked_is_an_error),
+		cmocka_unit_test(a_call_that_never_returns_is_an_error),
+		cmocka_unit_test(a_blocked_call_returns_in_time),
+		cmocka_unit_test(a_poll_times_out),
+		cmocka_unit_test(an_option_with_another_value_is_an_error),
+		cmocka_unit_test(events_out_of_order_are_an_error),
+		cmocka_unit_test(what_is_not_known_is_said),
+		cmocka_unit_test(stamps_are_compared_when_a_tick_is_given),
+		cmocka_unit_test(connections_are_told_apart_by_port),
+		cmocka_unit_test(pcap_holds_every_packet),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
