@@ -231,7 +231,7 @@ static const char *get_options(struct script_packet *p, const uint8_t *at, uint3
 static const char *get_tcp(
 	struct script_packet *p, const uint8_t *at, uint32_t len, const uint8_t **payload)
 {
-	uint32_t header = len >= 20 ? at[12] >> 4 << 2 : 0;
+	uint32_t header = len >= 20 ? 4u * (at[12] >> 4) : 0;
 	if (header < 20 || header > len)
 		return "the TCP header is cut short";
 	if (at[12] & 0x0e)
