@@ -211,17 +211,18 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 		tern_timer_blocked(tcp, tcb, 0);
 		return true;
 	}
-	if (tcb->snd.wnd == 0) {
+	bool closed = tcb->snd.wnd == 0;
+	/* A window that stays shut, and a force that found no way to the peer: both must end. */
+	if (closed || tcb->flags & TCB_FORCE) {
 		if (out_of_tries(tcp, tcb)) {
 			give_up(tcp, tcb);
 			return false;
 		}
-		tcb->flags |= TCB_PROBE_DUE;
 		back_off(tcb);
-		tern_timer_blocked(tcp, tcb, 0);
-	} else {
-		tcb->flags |= TCB_FORCE;
 	}
+	tcb->flags |= closed ? TCB_PROBE_DUE : TCB_FORCE;
+	if (closed)
+		tern_timer_blocked(tcp, tcb, 0);
 	tern_want_send(tcp, tcb);
 	return true;
 }
