@@ -222,7 +222,11 @@ static int64_t run_packet(
 	struct run *run, const struct script_event *event, int64_t from, int64_t to)
 {
 	if (event->packet->inbound) {
-		if (begin(run, from))
+		bool good = begin(run, from);
+		/* Time is virtual, so what was sent before this packet is no answer to it. */
+		if (good && run->sent)
+			fail_unexpected(run, "before this packet comes");
+		else if (good)
 			inject(run, event->packet);
 		return from;
 	}

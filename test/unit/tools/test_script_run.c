@@ -118,6 +118,12 @@ static void an_unexpected_packet_before_an_event_is_an_error(void **state)
 	assert_non_null(strstr(said, "> S. 0:0(0) ack 1"));
 }
 
+static void a_packet_sent_before_an_injected_one_is_no_answer_to_it(void **state)
+{
+	(void)state;
+	assert_fails(LISTEN SYN "+0 < R 1:1(0)\n" SYN_ACK, "before this packet comes");
+}
+
 static void an_unexpected_packet_at_the_end_is_an_error(void **state)
 {
 	(void)state;
@@ -264,6 +270,7 @@ int main(void)
 		cmocka_unit_test(any_options_are_any),
 		cmocka_unit_test(a_packet_that_is_not_sent_is_an_error),
 		cmocka_unit_test(an_unexpected_packet_before_an_event_is_an_error),
+		cmocka_unit_test(a_packet_sent_before_an_injected_one_is_no_answer_to_it),
 		cmocka_unit_test(an_unexpected_packet_at_the_end_is_an_error),
 		cmocka_unit_test(an_unexpected_packet_just_after_the_end_is_an_error),
 		cmocka_unit_test(a_packet_at_another_time_is_an_error),
