@@ -3,6 +3,8 @@
 #include "base/bytes.h"
 #include "base/csum.h"
 
+#define UDP_CSUM_FIELD 6
+
 /* The field holds the pseudo-header's sum, so summing across it counts that in. */
 bool tern_frame_finish_csum(struct tern_frame *frame)
 {
@@ -14,8 +16,11 @@ bool tern_frame_finish_csum(struct tern_frame *frame)
 		return false;
 	const struct csum_ops *csum = tern_csum_pick();
 	uint16_t checksum = csum_finish(csum->sum(frame->data + start, frame->len - start));
-	/* Zero means "none" in UDP (RFC 768); all ones is the same number everywhere else. */
-	store_be16(frame->data + field, checksum ? checksum : 0xffff);
+	/* Zero means "none" in UDP (RFC 768); in TCP all ones, though equal, is a wrong spelling of
+	 * it. */
+	if (checksum == 0 && frame->csum_offset == UDP_CSUM_FIELD)
+		checksum = 0xffff;
+	store_be16(frame->data + field, checksum);
 	frame->csum_start = 0;
 	frame->csum_offset = 0;
 	return true;
