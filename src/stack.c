@@ -10,8 +10,8 @@
 #include "transport/tcp/tcp.h"
 #include "transport/udp.h"
 
-#define LOOPBACK_BUFFER     UINT16_MAX
-#define LOOPBACK_BATCH      256 /* frames fed back a call */
+#define LOOPBACK_BATCH      256                 /* frames fed back a call */
+#define LOOPBACK_RETRY      UINT64_C(100000000) /* ns until memory is asked for again */
 #define BUDGET_DEFAULT      ((size_t)64 << 20)
 #define BUDGET_MIN          ((size_t)256 << 10)
 #define CONNECTIONS_DEFAULT (1u << 20)
@@ -22,7 +22,8 @@ struct tern_stack {
 	struct ip ip;
 	struct udp udp;
 	struct tcp tcp;
-	uint8_t *loopback; /* buffer for one frame, taken at the first use */
+	uint8_t *loopback;    /* buffer for one frame, taken at the first use */
+	uint64_t loopback_at; /* no memory for it before this moment, ns */
 };
 
 struct tcp *tern_stack_tcp(struct tern_stack *stack)
@@ -85,6 +86,7 @@ void tern_config_init(struct tern_config *config)
 	*config = (struct tern_config){
 		.budget = BUDGET_DEFAULT,
 		.max_connections = CONNECTIONS_DEFAULT,
+		.loopback_mtu = UINT16_MAX,
 	};
 }
 
@@ -98,7 +100,8 @@ static void default_settings(struct settings *set)
 static bool config_valid(const struct tern_config *config)
 {
 	return config->allocator.alloc && config->allocator.free && config->budget >= BUDGET_MIN &&
-	       config->max_connections > 0;
+	       config->max_connections > 0 && config->loopback_mtu >= 576 &&
+	       config->loopback_mtu <= UINT16_MAX;
 }
 
 struct tern_stack *tern_stack_new(const struct tern_config *config, uint64_t now)
@@ -125,6 +128,12 @@ struct tern_stack *tern_stack_new(const struct tern_config *config, uint64_t now
 	tern_udp_init(&stack->udp, core, &stack->ip);
 	tern_tcp_init(&stack->tcp, core, &stack->ip);
 	stack->tcp.tcbs.max_live = config->max_connections;
+	stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu = config->loopback_mtu;
+	stack->loopback = tern_mem_alloc(&core->mem, config->loopback_mtu, 64);
+	if (!stack->loopback) {
+		tern_stack_free(stack);
+		return NULL;
+	}
 	return stack;
 }
 
@@ -138,7 +147,8 @@ void tern_stack_free(struct tern_stack *stack)
 	tern_ip_fini(&stack->ip);
 	tern_link_fini(&stack->link);
 	tern_pool_fini(&stack->core.chunks);
-	tern_mem_free(&stack->core.mem, stack->loopback, LOOPBACK_BUFFER);
+	tern_mem_free(
+		&stack->core.mem, stack->loopback, stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu);
 	struct mem mem = stack->core.mem;
 	tern_mem_free(&mem, stack, sizeof *stack);
 }
@@ -254,22 +264,13 @@ static void input_one(struct tern_stack *stack, int nif, const struct tern_frame
 	stack->core.nif = -1;
 }
 
-static bool loopback_waits(const struct tern_stack *stack)
-{
-	return stack->link.nif[TERN_NIF_LOOPBACK].queued ||
-	       stack->tcp.ready[TERN_NIF_LOOPBACK].head;
-}
-
 /* What was sent to ourselves arrives, a bounded batch at a time. Nothing could damage it on the
  * way, so its checksum counts as verified. */
 static void pump_loopback(struct tern_stack *stack)
 {
-	if (!loopback_waits(stack))
-		return;
-	if (!stack->loopback)
-		stack->loopback = tern_mem_alloc(&stack->core.mem, LOOPBACK_BUFFER, 64);
-	for (unsigned i = 0; stack->loopback && i < LOOPBACK_BATCH; i++) {
-		struct tern_frame frame = {.data = stack->loopback, .capacity = LOOPBACK_BUFFER};
+	uint32_t room = stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu;
+	for (unsigned i = 0; i < LOOPBACK_BATCH; i++) {
+		struct tern_frame frame = {.data = stack->loopback, .capacity = room};
 		if (!pull(stack, TERN_NIF_LOOPBACK, &frame))
 			return;
 		frame.csum_valid = true;
@@ -308,11 +309,15 @@ static uint64_t soonest(uint64_t a, uint64_t b)
 
 uint64_t tern_deadline(const struct tern_stack *stack)
 {
-	for (uint32_t i = 0; i < stack->link.nif_count; i++)
-		if (stack->link.nif[i].queued)
+	for (uint32_t i = TERN_NIF_LOOPBACK + 1; i < stack->link.nif_count; i++)
+		if (stack->link.nif[i].queued || stack->tcp.ready[i].head)
 			return stack->core.now;
-	return soonest(tern_link_deadline(&stack->link),
+	uint64_t at = soonest(tern_link_deadline(&stack->link),
 		soonest(tern_ip_deadline(&stack->ip), tern_tcp_deadline(&stack->tcp)));
+	if (!loopback_waits(stack))
+		return at;
+	uint64_t pump = stack->loopback_at > stack->core.now ? stack->loopback_at : stack->core.now;
+	return soonest(at, pump);
 }
 
 uint64_t tern_now(const struct tern_stack *stack)

@@ -45,6 +45,7 @@ struct tern_config {
 	size_t budget;            /* bytes the stack may hold; default 64 MiB, at least 256 KiB */
 	uint8_t seed[32];         /* unpredictable bytes: ISNs, ports and hash keys come from it */
 	uint32_t max_connections; /* default 1,048,576 */
+	uint32_t loopback_mtu;    /* 576..65535, default 65535; a buffer of that size is held */
 };
 
 /* Fills in the defaults; the allocator and the seed are left zero. */

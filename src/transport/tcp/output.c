@@ -263,17 +263,25 @@ static bool choose(
 	return plan_ack(tcb, plan);
 }
 
-/* No way to the peer for now. An open fails; others wait for their retransmission timer. */
+/* No way to the peer for now. An open fails; what waits to be sent waits for a timer; an ACK alone
+ * is forgotten: whoever needs it asks again. */
 static void unreachable(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->state == TERN_TCP_SYN_SENT) {
 		tern_tcb_die(tcp, tcb, TERN_EHOSTUNREACH, TERN_CAUSE_UNREACHABLE);
 		return;
 	}
-	if (tcb_syn_unacked(tcb))
+	if (tcb_syn_unacked(tcb)) {
 		tern_timer_data_sent(tcp, tcb);
-	else
-		tern_timer_blocked(tcp, tcb, 0);
+		return;
+	}
+	bool fin_waits = tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
+	if (tcb_flight(tcb) || tcb->send.len || fin_waits) {
+		tern_timer_unreachable(tcp, tcb);
+		return;
+	}
+	tcb->flags &= ~TCB_ACK_NOW;
+	tcb->acks_owed = 0;
 }
 
 static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *frame)
