@@ -10,8 +10,8 @@
 
 static const char *excuse_of(const struct world *w, const struct conn *c, const struct conn *peer)
 {
-	if (c->overruled && (!peer || !peer->connected))
-		return "never accepted";
+	if (c->overruled || (peer && peer->overruled))
+		return "never accepted, or late";
 	if (!peer)
 		return NULL;
 	if (peer->aborted)

@@ -88,6 +88,7 @@ void open_accept(struct world *w, struct host *h, struct listening *l)
 		plan_character(w, &w->rng, &like);
 		struct conn *c = app_adopt(w, h, handle, &like);
 		if (c) {
+			c->overruled = l->accept_gap || l->backlog < 64;
 			app_connected(w, c);
 			app_act(w, c);
 		}
