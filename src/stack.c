@@ -309,15 +309,11 @@ static uint64_t soonest(uint64_t a, uint64_t b)
 
 uint64_t tern_deadline(const struct tern_stack *stack)
 {
-	for (uint32_t i = TERN_NIF_LOOPBACK + 1; i < stack->link.nif_count; i++)
+	for (uint32_t i = 0; i < stack->link.nif_count; i++)
 		if (stack->link.nif[i].queued || stack->tcp.ready[i].head)
 			return stack->core.now;
-	uint64_t at = soonest(tern_link_deadline(&stack->link),
+	return soonest(tern_link_deadline(&stack->link),
 		soonest(tern_ip_deadline(&stack->ip), tern_tcp_deadline(&stack->tcp)));
-	if (!loopback_waits(stack))
-		return at;
-	uint64_t pump = stack->loopback_at > stack->core.now ? stack->loopback_at : stack->core.now;
-	return soonest(at, pump);
 }
 
 uint64_t tern_now(const struct tern_stack *stack)
