@@ -60,12 +60,26 @@ static const char *attach_hint(int error)
 	}
 }
 
+static const char *open_hint(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return " (as root: modprobe tun)";
+	case EACCES:
+	case EPERM:
+		return " (as root: chmod 666 /dev/net/tun)";
+	default:
+		return "";
+	}
+}
+
 static int attach(const struct request *r)
 {
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return tern_error_set("/dev/net/tun: %s%s", strerror(errno),
-			errno == ENOENT || errno == ENODEV ? " (as root: modprobe tun)" : "");
+		return tern_error_set("/dev/net/tun: %s%s", strerror(errno), open_hint(errno));
 	struct ifreq ifr = {0};
 	memcpy(ifr.ifr_name, r->name, sizeof ifr.ifr_name);
 	ifr.ifr_flags = (short)((r->tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR);

@@ -26,6 +26,7 @@ enum {
 #define PROGRESS_AFTER_NS 2000000000u
 #define PROGRESS_EVERY_NS 500000000u
 #define SETTLE_MS         10000
+#define OUTPUT_BUFFER     262144
 
 struct fetch {
 	struct options options;
@@ -142,7 +143,9 @@ static bool open_output(struct fetch *f)
 	if (f->out)
 		return true;
 	f->out = f->path ? fopen(f->path, "wb") : stdout;
-	if (!f->out)
+	if (f->out)
+		setvbuf(f->out, NULL, _IOFBF, OUTPUT_BUFFER);
+	else
 		f->write_error = errno;
 	return f->out != NULL;
 }
