@@ -22,8 +22,7 @@ struct tern_stack {
 	struct ip ip;
 	struct udp udp;
 	struct tcp tcp;
-	uint8_t *loopback;    /* buffer for one frame, taken at the first use */
-	uint64_t loopback_at; /* no memory for it before this moment, ns */
+	uint8_t *loopback; /* buffer for one frame of the loopback's MTU */
 };
 
 struct tcp *tern_stack_tcp(struct tern_stack *stack)

@@ -59,6 +59,7 @@ static void set(struct tcp *tcp, struct tcb *tcb, uint32_t *which, uint64_t wait
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->rexmt_at = tcb->delack_at = tcb->linger_at = 0;
+	tcb->flags &= ~(TCB_ACK_DELAYED | TCB_PERSIST);
 	tern_wheel_disarm(&tcp->wheel, &tcb->timer);
 }
 
