@@ -277,7 +277,7 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 	}
 	bool fin_waits = tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
 	if (tcb_flight(tcb) || tcb->send.len || fin_waits) {
-		tern_timer_unreachable(tcp, tcb);
+		tern_timer_blocked(tcp, tcb, 0);
 		return;
 	}
 	tcb->flags &= ~TCB_ACK_NOW;

@@ -186,8 +186,6 @@ void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_blocked(
 	struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* data waits and nothing is in flight */
-/* Something waits to be sent, and the neighbour does not answer: the TCB may be gone afterwards. */
-void tern_timer_unreachable(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);

@@ -182,19 +182,6 @@ static void give_up(struct tcp *tcp, struct tcb *tcb)
 	tern_tcb_die(tcp, tcb, TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
 }
 
-/* Nothing can be sent at all: each failure counts like a timeout, or it would be tried for ever. */
-void tern_timer_unreachable(struct tcp *tcp, struct tcb *tcb)
-{
-	if (tcb->rexmt_at)
-		return;
-	if (out_of_tries(tcp, tcb)) {
-		give_up(tcp, tcb);
-		return;
-	}
-	back_off(tcb);
-	tern_timer_blocked(tcp, tcb, 0);
-}
-
 /* RFC 6298 5.4 to 5.6. Returns false when the connection is gone. */
 static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 {
