@@ -281,6 +281,13 @@ static bool closing(const struct tern_stack *stack)
 	return false;
 }
 
+/* Whether frames are on their way that closing the device would lose. */
+static bool sending(struct tern_host *host)
+{
+	return transmit(host) || host->out_first != host->out_count ||
+	       (host->device && tern_device_deadline(host->device) != TERN_NEVER);
+}
+
 /* How often the table of connections is looked through while it settles, ns. */
 #define SETTLE_LOOK 2000000
 
@@ -288,16 +295,16 @@ int tern_host_settle(struct tern_host *host, unsigned ms)
 {
 	uint64_t until = tern_host_now() + (uint64_t)ms * 1000000;
 	struct tern_event event;
-	while (closing(host->stack)) {
-		uint64_t now = tern_host_now(), look = now + SETTLE_LOOK;
-		if (now >= until)
-			return TERN_ETIMEDOUT;
+	for (uint64_t look = 0;; look = tern_host_now() + SETTLE_LOOK) {
 		int rc;
-		do
+		do /* at least one turn: the last ACKs may not have been pulled yet */
 			rc = run_until(host, &event, look < until ? look : until, false);
 		while (rc == 0);
 		if (rc != TERN_ETIMEDOUT)
 			return rc;
+		if (!closing(host->stack) && !sending(host))
+			return 0;
+		if (tern_host_now() >= until)
+			return closing(host->stack) ? TERN_ETIMEDOUT : 0;
 	}
-	return 0;
 }
