@@ -120,7 +120,8 @@ static void remember_timestamp(const struct arrival *a)
 	const struct tcp_options *o = &a->seg->options;
 	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
 		return;
-	/* It is no older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
+	/* It is no older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it.
+	 */
 	if (seq_gt(a->seg->seq, tcb->rcv.acked))
 		return;
 	tcb->ts_recent = o->tsval;

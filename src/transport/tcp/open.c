@@ -44,7 +44,8 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 	uint32_t mss = tern_tcb_effective_mss(tcb);
 	tcb->cwnd = syn_lost ? mss : (uint32_t)tcp->core->set.tcp_init_cwnd * mss;
 	if (syn_lost && tcb->srtt == 0)
-		tcb->rttvar = 3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
+		tcb->rttvar =
+			3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
 	tcb->backoff = 0;
 	tern_cc_of(tcb)->init(tcb);
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);

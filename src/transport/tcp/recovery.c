@@ -6,6 +6,11 @@
 
 #define DUPACK_THRESHOLD 3
 
+static uint32_t less(uint32_t a, uint32_t b)
+{
+	return a > b ? a - b : 0;
+}
+
 static void resend_first(struct tcb *tcb, enum tern_retransmit_reason why)
 {
 	tcb->flags |= TCB_RETRANSMIT_DUE;
@@ -21,6 +26,8 @@ static void enter_fast(struct tcp *tcp, struct tcb *tcb)
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
 	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
+	/* All but the lost one, and the three counted already. */
+	side->dup_room = less(side->dup_flight, (1u + DUPACK_THRESHOLD) * tcb->mss);
 	resend_first(tcb, TERN_RTX_FAST);
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoRecovery);
 	tern_trace_congestion(tcp, tcb, "recovery");
@@ -33,8 +40,7 @@ static void enter_fast(struct tcp *tcp, struct tcb *tcb)
 static bool loss_is_new(const struct tcb *tcb, const struct ack_info *ack)
 {
 	const struct tcb_side *side = tcb->side;
-	return seq_gt(tcb->snd.una, side->recover) ||
-	       (seq_eq(tcb->snd.una, side->recover) && (ack->sacked || !side->have_recovered));
+	return !side->recover_ahead || (seq_eq(tcb->snd.una, side->recover) && ack->sacked);
 }
 
 static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
@@ -49,9 +55,13 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 		if (tcb->dupacks >= DUPACK_THRESHOLD && loss_is_new(tcb, ack))
 			enter_fast(tcp, tcb);
 		break;
-	case RECOVERY_FAST: /* step 3: a segment has left the network */
-		if (tcb->cwnd < ack->flight + 3u * tcb->mss + tcb->ssthresh)
+	case RECOVERY_FAST:
+		/* Step 3: a segment has left the network; no more of them than were in it (RFC 5681
+		 * 3.2, note on step 4: else made-up duplicates inflate the window without end). */
+		if (side->dup_room >= tcb->mss) {
+			side->dup_room -= tcb->mss;
 			tcb->cwnd += tcb->mss;
+		}
 		break;
 	case RECOVERY_TIMEOUT:
 		break;
@@ -61,7 +71,7 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 static void leave(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->side->mode = RECOVERY_OPEN;
-	tcb->side->have_recovered = true;
+	tcb->side->recover_ahead = !seq_gt(tcb->snd.una, tcb->side->recover);
 	tcb->dupacks = 0;
 	tern_trace_congestion(tcp, tcb, "recovered");
 }
@@ -82,6 +92,7 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 		tcb->cwnd += mss;
 	if (tcb->cwnd < mss)
 		tcb->cwnd = mss;
+	side->dup_room = less(flight, mss);
 	resend_first(tcb, TERN_RTX_PARTIAL_ACK);
 }
 
@@ -99,6 +110,9 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *
 	switch ((enum recovery_mode)side->mode) {
 	case RECOVERY_OPEN:
 		tcb->dupacks = 0;
+		/* Noted when passed: 2^31 bytes on, a comparison would say it lies ahead again. */
+		if (seq_gt(tcb->snd.una, side->recover))
+			side->recover_ahead = false;
 		tern_cc_of(tcb)->acked(tcb, ack);
 		break;
 	case RECOVERY_FAST:

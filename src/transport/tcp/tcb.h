@@ -63,12 +63,11 @@ struct tcb_side {
 	tern_seq sack_recent[TCP_SACK_BLOCKS_MAX]; /* a number in each range, last touched first
 						      (RFC 2018 4) */
 	uint8_t sack_recent_count;
-	uint8_t mode;       /* enum recovery_mode */
-	uint8_t rtx_reason; /* enum tern_retransmit_reason, of what is sent again now */
-	bool timing;        /* a segment is being timed (RFC 6298 3, Karn) */
-	bool have_rtt;
+	uint8_t mode;            /* enum recovery_mode */
+	uint8_t rtx_reason;      /* enum tern_retransmit_reason, of what is sent again now */
+	bool timing;             /* a segment is being timed (RFC 6298 3, Karn) */
 	bool fin_early;          /* FIN arrived out of order, at fin_seq */
-	bool have_recovered;     /* `recover` is a recovery's, not the beginning's */
+	bool recover_ahead;      /* a recovery ended at `recover` and snd.una has not passed it */
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
 	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */
@@ -79,6 +78,7 @@ struct tcb_side {
 	uint32_t drs_copied;     /* bytes the application took in the last round */
 	uint32_t drs_taken;      /* in this one */
 	uint32_t dup_flight;     /* in flight when the first duplicate ACK came */
+	uint32_t dup_room;       /* RECOVERY_FAST: of what was in flight, not yet reported gone */
 	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
 	uint32_t last_challenge; /* ms; 0 never */
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */

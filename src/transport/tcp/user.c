@@ -58,7 +58,6 @@ int tern_tcp_connect(
 	tcb->user = opts->user;
 	tcb->flags |= TCB_SYN_DUE | TCB_WANT_WRITE;
 	tcb->snd.iss = tcb->snd.una = tcb->snd.nxt = tern_isn(tcp, tcb);
-	tcb->side->recover = tcb->snd.iss;
 	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_SENT, TERN_CAUSE_OPEN_ACTIVE);
 	tern_want_send(tcp, tcb);
 	*out = handle(tcp, tcb);
