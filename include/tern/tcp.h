@@ -77,8 +77,8 @@ int tern_tcp_connect(
 
 /*
  * SEND. Copies up to len bytes into the send buffer; returns how many, TERN_EAGAIN for none
- * (TERN_EV_WRITABLE follows a short count), TERN_EPIPE after shutdown, TERN_ENOTCONN before
- * CONNECTED is possible, or the connection's error.
+ * (TERN_EV_WRITABLE follows a short count), TERN_EPIPE after shutdown, or the connection's
+ * error. Before CONNECTED the bytes wait for it (RFC 9293 3.10.2).
  */
 ptrdiff_t tern_tcp_write(
 	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);

@@ -146,7 +146,11 @@ void tern_timer_memory_short(struct tcp *tcp, struct tcb *tcb)
 		set(tcp, tcb, &tcb->linger_at, MEMORY_TIME);
 }
 
-/* R2 of RFC 9293 3.8.3: how often we try before giving up. */
+/*
+ * R2 of RFC 9293 3.8.3: how often we try before giving up.
+ * DEVIATES: MUST-23 wants three minutes for a SYN; tcp_syn_retries has Linux's default, 127 s, and
+ * 7 gives 255 s.
+ */
 static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct settings *s = &tcp->core->set;
