@@ -10,6 +10,7 @@
 
 #include "tools/commands.h"
 #include "tools/fetch_link.h"
+#include "tools/info.h"
 #include "tools/options.h"
 
 /* Exit statuses, as tern-fetch(1) lists them. */
@@ -31,7 +32,8 @@ enum {
 struct fetch {
 	struct options options;
 	const char *url, *path, *cacert;
-	bool insecure, quiet;
+	bool insecure, quiet, info;
+	const char *info_command; /* to run beside it, or NULL */
 	struct fetch_links *links;
 	FILE *out; /* opened when the first byte comes, so that a failure destroys nothing */
 	int write_error, connect_error;
@@ -46,6 +48,7 @@ struct fetch {
 
 enum {
 	OPTION_CACERT = OPTION_OWN,
+	OPTION_INFO,
 	OPTION_HELP,
 };
 
@@ -56,7 +59,10 @@ static void help(void)
 	       "  -o, --output FILE      write to FILE\n"
 	       "  -k, --insecure         do not verify the server's certificate\n"
 	       "  --cacert FILE          trust these certificates\n"
-	       "  -q, --quiet            no progress, no summary\n%s\n"
+	       "  -q, --quiet            no progress, no summary\n"
+	       "  --info[=COMMAND]       before closing, print what tern knows of its "
+	       "connections,\n"
+	       "                         and run COMMAND, `ss -ti` for example\n%s\n"
 	       "Exit status: 0 done, 1 tern or its device failed, 2 bad usage, 3 no connection,\n"
 	       "4 HTTP error, 5 TLS failed, 6 the transfer was cut, 7 the output cannot be "
 	       "written.\n",
@@ -69,6 +75,7 @@ static int parse(struct fetch *f, int argc, char **argv)
 		{"output", required_argument, NULL, 'o'}, {"insecure", no_argument, NULL, 'k'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"cacert", required_argument, NULL, OPTION_CACERT},
+		{"info", optional_argument, NULL, OPTION_INFO},
 		{"help", no_argument, NULL, OPTION_HELP}, {0}};
 	int opt, rc;
 	while ((opt = getopt_long(argc, argv, "o:kq", options, NULL)) != -1) {
@@ -89,6 +96,10 @@ static int parse(struct fetch *f, int argc, char **argv)
 			break;
 		case OPTION_CACERT:
 			f->cacert = optarg;
+			break;
+		case OPTION_INFO:
+			f->info = true;
+			f->info_command = optarg;
 			break;
 		case OPTION_HELP:
 			help();
@@ -290,6 +301,22 @@ static int close_output(struct fetch *f)
 	return f->write_error;
 }
 
+static void print_info(void *context)
+{
+	struct fetch *f = context;
+	FILE *out = f->path ? stdout : stderr;
+	tern_info_print(out, tern_host_stack(f->options.tern));
+	fflush(out);
+}
+
+/* While curl still holds the connections, so that both sides can be looked at. */
+static void show_info(struct fetch *f)
+{
+	tern_fetch_links_call(f->links, print_info, f);
+	if (f->info_command && system(f->info_command) != 0)
+		fprintf(stderr, "fetch: --info: \"%s\" failed\n", f->info_command);
+}
+
 /*
  * curl_easy_perform, except that a socket just opened is looked at again at once: it is connected,
  * but libcurl 7.88 would sleep up to its 200 ms for rival addresses before it finds out.
@@ -309,6 +336,8 @@ static CURLcode perform(struct fetch *f, CURL *curl)
 	}
 	while (multi && (message = curl_multi_info_read(multi, &left)))
 		code = message->data.result;
+	if (f->info)
+		show_info(f);
 	if (multi)
 		curl_multi_remove_handle(multi, curl);
 	curl_multi_cleanup(multi); /* closes its connections */

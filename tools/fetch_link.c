@@ -22,6 +22,8 @@ struct fetch_links {
 
 /* What curl's thread waits for; lives on its stack until `answered`. */
 struct request {
+	void (*call)(void *context); /* NULL: a connection is wanted */
+	void *context;
 	struct tern_endpoint to;
 	int fd, error;
 	sem_t answered;
@@ -83,6 +85,11 @@ static void connect_link(struct link *link, int ends[2])
 
 static void serve(struct fetch_links *links, struct request *request)
 {
+	if (request->call) {
+		request->call(request->context);
+		sem_post(&request->answered);
+		return;
+	}
 	int ends[2];
 	struct link *link = malloc(sizeof *link);
 	if (link && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0) {
@@ -150,18 +157,31 @@ void tern_fetch_links_free(struct fetch_links *links)
 	free(links);
 }
 
+/* Hands a request over and waits for the answer. False if it could not be handed over. */
+static bool ask(struct fetch_links *links, struct request *request)
+{
+	if (sem_init(&request->answered, 0, 0) != 0 ||
+		write(links->request[1], &request, sizeof request) != (ssize_t)sizeof request)
+		return false;
+	while (sem_wait(&request->answered) != 0)
+		;
+	sem_destroy(&request->answered);
+	return true;
+}
+
 int tern_fetch_links_connect(struct fetch_links *links, const struct tern_endpoint *to, int *error)
 {
-	struct request request = {.to = *to, .fd = -1}, *pointer = &request;
+	struct request request = {.to = *to, .fd = -1};
 	*error = TERN_ENOMEM;
-	if (sem_init(&request.answered, 0, 0) != 0 ||
-		write(links->request[1], &pointer, sizeof pointer) != (ssize_t)sizeof pointer)
-		return -1;
-	while (sem_wait(&request.answered) != 0)
-		;
-	sem_destroy(&request.answered);
-	*error = request.error;
+	if (ask(links, &request))
+		*error = request.error;
 	return request.fd;
+}
+
+void tern_fetch_links_call(struct fetch_links *links, void (*call)(void *context), void *context)
+{
+	struct request request = {.call = call, .context = context};
+	ask(links, &request);
 }
 
 int tern_fetch_links_error(struct fetch_links *links)

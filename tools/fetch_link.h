@@ -25,6 +25,8 @@ int tern_fetch_links_connect(struct fetch_links *links, const struct tern_endpoi
  * without error, and goes on. 8.0 and later do not call it.
  */
 unsigned tern_fetch_links_busy(const struct fetch_links *links, void *sockaddr);
+/* In curl's thread: has the loop's thread call a function, and waits until it has returned. */
+void tern_fetch_links_call(struct fetch_links *links, void (*call)(void *context), void *context);
 /* The error of the last connection that was cut (not closed) since ESTABLISHED; 0 if none. */
 int tern_fetch_links_error(struct fetch_links *links);
 
