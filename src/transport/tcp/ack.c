@@ -1,19 +1,23 @@
 /* Step five for synchronised states: what an acknowledgement does (RFC 9293 3.10.7.4). */
 #include "transport/tcp/tcp.h"
 
-/* RFC 5681 2: same number, no data, same window, something outstanding. */
-static bool is_duplicate(const struct arrival *a)
-{
-	const struct tcb *tcb = a->tcb;
-	return seq_eq(a->seg->ack, tcb->snd.una) && a->seg->data_len == 0 &&
-	       !(a->seg->flags & (TCP_SYN | TCP_FIN)) && a->window == tcb->snd.wnd &&
-	       tcb_flight(tcb) > 0 && !tcb_syn_unacked(tcb) && !a->trimmed;
-}
-
 static bool reports_hole(const struct arrival *a)
 {
 	const struct tcp_options *o = &a->seg->options;
 	return o->has & TCP_OPT_SACK && o->sack_count > 0 && seq_gt(o->sack[0].lo, a->tcb->snd.una);
+}
+
+/*
+ * RFC 5681 2: same number, no data, same window, something outstanding. A peer that tunes its
+ * buffer offers more with every ACK; then a SACK block beyond the hole is what tells (RFC 6675 2).
+ */
+static bool is_duplicate(const struct arrival *a)
+{
+	const struct tcb *tcb = a->tcb;
+	return seq_eq(a->seg->ack, tcb->snd.una) && a->seg->data_len == 0 &&
+	       !(a->seg->flags & (TCP_SYN | TCP_FIN)) && tcb_flight(tcb) > 0 &&
+	       !tcb_syn_unacked(tcb) && !a->trimmed &&
+	       (a->window == tcb->snd.wnd || reports_hole(a));
 }
 
 /* Takes what is acknowledged out of the send ring and moves SND.UNA. */
