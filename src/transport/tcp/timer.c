@@ -163,8 +163,11 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
 		limit = s->tcp_orphan_retries;
 	/* While the peer's window is closed but it still answers, never (RFC 6429, MUST-37). An
-	 * orphan is another matter: nobody would miss it, and it must end. */
-	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0 && !(tcb->flags & TCB_ORPHAN))
+	 * orphan is another matter: nobody would miss it, and it must end; but not before the probes
+	 * are as rare as they get (as Linux), or a small RTO would cut a slow reader off. */
+	bool spared = !(tcb->flags & TCB_ORPHAN) ||
+		      tern_rto_backed_off(tcp, tcb) < (uint64_t)s->tcp_rto_max_ms * MS;
+	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0 && spared)
 		tries = tcb->side ? tcb->side->unanswered : 0;
 	return (int64_t)tries >= limit;
 }
