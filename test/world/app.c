@@ -353,7 +353,7 @@ static void run_out_of_patience(struct world *w, struct conn *c)
 	}
 	struct tern_tcp_info info = {0};
 	tern_tcp_info(c->host->stack, c->handle, &info);
-	if (w->gentle && !c->overruled && c->like.ends_in == TERN_TCP_CLOSED)
+	if (!excuse_silence(w, c) && c->like.ends_in == TERN_TCP_CLOSED)
 		world_fail(w,
 			"connection %u (h%u, %s): nothing moved for %lu s: wrote %lu of %u%s, read "
 			"%lu%s, "

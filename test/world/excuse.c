@@ -25,15 +25,26 @@ static const char *excuse_of(const struct world *w, const struct conn *c, const 
 	return NULL;
 }
 
+static const struct conn *peer_of(const struct conn *c)
+{
+	if (c->in && c->in->writer)
+		return c->in->writer;
+	return c->out ? c->out->reader : NULL;
+}
+
+/* The reset that tells of the end may be lost, and nobody repeats it. */
+bool excuse_silence(const struct world *w, const struct conn *c)
+{
+	return !w->gentle || excuse_of(w, c, peer_of(c));
+}
+
 void excuse_error(struct world *w, struct conn *c, int error)
 {
 	if (!w->gentle)
 		return;
 	if (!c->connected && (c->overruled || error == TERN_EHOSTUNREACH))
 		return;
-	const struct conn *peer = c->in ? c->in->writer : NULL;
-	if (!peer && c->out)
-		peer = c->out->reader;
+	const struct conn *peer = peer_of(c);
 	if (excuse_of(w, c, peer))
 		return;
 	world_fail(w,

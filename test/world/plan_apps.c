@@ -9,16 +9,16 @@ static uint32_t draw_volume(const struct world *w, struct rng *r)
 {
 	switch (w->theme) {
 	case THEME_BULK:
-		return (uint32_t)rng_spread(r, 32 * KIB, 512 * KIB);
+		return (uint32_t)rng_spread(r, 64 * KIB, 2048 * KIB);
 	case THEME_ZERO_WINDOW:
-		return (uint32_t)rng_spread(r, 16 * KIB, 512 * KIB);
+		return (uint32_t)rng_spread(r, 32 * KIB, 1024 * KIB);
 	case THEME_MANY:
 	case THEME_REUSE:
-		return rng_percent(r, 20) ? 0 : (uint32_t)rng_spread(r, 1, 16 * KIB);
+		return rng_percent(r, 20) ? 0 : (uint32_t)rng_spread(r, 1, 64 * KIB);
 	case THEME_STORM:
 	case THEME_CLOSE_RACES:
 	case THEME_SIMULTANEOUS:
-		return rng_percent(r, 30) ? 0 : (uint32_t)rng_spread(r, 1, 8 * KIB);
+		return rng_percent(r, 30) ? 0 : (uint32_t)rng_spread(r, 1, 32 * KIB);
 	case THEME_MIXED:
 	case THEMES:
 		break;
@@ -178,7 +178,7 @@ void plan_openings(struct world *w, struct rng *r)
 	switch (w->theme) {
 	case THEME_BULK:
 	case THEME_ZERO_WINDOW:
-		many(w, r, (unsigned)rng_spread(r, 1, 3), within);
+		many(w, r, (unsigned)rng_spread(r, 1, 6), within);
 		break;
 	case THEME_MANY:
 	case THEME_CLOSE_RACES:

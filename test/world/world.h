@@ -287,6 +287,8 @@ uint64_t open_deadline(const struct world *w);
 /* --- excuse.c: whether a connection may fail -----------------------------------------------------
  */
 
+/* Whether it may have waited in vain for the other end. */
+bool excuse_silence(const struct world *w, const struct conn *c);
 /* Fails the world if nothing excuses the error the application was told. */
 void excuse_error(struct world *w, struct conn *c, int error);
 
