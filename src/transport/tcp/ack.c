@@ -1,10 +1,18 @@
 /* Step five for synchronised states: what an acknowledgement does (RFC 9293 3.10.7.4). */
 #include "transport/tcp/tcp.h"
 
-static bool reports_hole(const struct arrival *a)
+/* How many bytes beyond a hole this segment reports as received (RFC 2018). */
+static uint32_t reported_beyond(const struct arrival *a)
 {
 	const struct tcp_options *o = &a->seg->options;
-	return o->has & TCP_OPT_SACK && o->sack_count > 0 && seq_gt(o->sack[0].lo, a->tcb->snd.una);
+	const struct tcb *tcb = a->tcb;
+	uint32_t bytes = 0;
+	if (!(o->has & TCP_OPT_SACK))
+		return 0;
+	for (unsigned i = 0; i < o->sack_count; i++)
+		if (seq_gt(o->sack[i].lo, tcb->snd.una) && seq_leq(o->sack[i].hi, tcb->snd.nxt))
+			bytes += seq_diff(o->sack[i].hi, o->sack[i].lo);
+	return bytes;
 }
 
 /*
@@ -17,7 +25,7 @@ static bool is_duplicate(const struct arrival *a)
 	return seq_eq(a->seg->ack, tcb->snd.una) && a->seg->data_len == 0 &&
 	       !(a->seg->flags & (TCP_SYN | TCP_FIN)) && tcb_flight(tcb) > 0 &&
 	       !tcb_syn_unacked(tcb) && !a->trimmed &&
-	       (a->window == tcb->snd.wnd || reports_hole(a));
+	       (a->window == tcb->snd.wnd || reported_beyond(a));
 }
 
 /* Takes what is acknowledged out of the send ring and moves SND.UNA. */
@@ -190,7 +198,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	if (v.kind != VERDICT_CONTINUE || !a->tcb)
 		return v;
 	struct ack_info info = {.flight = tcb_flight(tcb), .duplicate = is_duplicate(a)};
-	info.sacked = info.duplicate && reports_hole(a);
+	info.sacked = info.duplicate ? reported_beyond(a) : 0;
 	if (seq_gt(a->seg->ack, tcb->snd.una)) {
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
 		advance(a, &info);

@@ -12,7 +12,7 @@ struct ack_info {
 	uint32_t acked;  /* sequence numbers newly acknowledged */
 	uint32_t flight; /* in flight before it */
 	bool duplicate;  /* RFC 5681 2 */
-	bool sacked;     /* it reports data beyond a hole (RFC 2018) */
+	uint32_t sacked; /* a duplicate's bytes reported beyond the hole (RFC 2018) */
 	bool window_changed;
 	bool fin_acked, syn_acked;
 	uint64_t rtt; /* ns; 0: no sample */

@@ -43,6 +43,14 @@ static bool loss_is_new(const struct tcb *tcb, const struct ack_info *ack)
 	return !side->recover_ahead || (seq_eq(tcb->snd.una, side->recover) && ack->sacked);
 }
 
+/* RFC 6675 4, IsLost: more than two segments beyond the hole say as much as three duplicate ACKs. A
+ * receiver whose device joins segments sends fewer ACKs than that. */
+static bool hole_is_loss(const struct tcb *tcb, const struct ack_info *ack)
+{
+	return tcb->dupacks >= DUPACK_THRESHOLD ||
+	       ack->sacked > (DUPACK_THRESHOLD - 1) * (uint32_t)tcb->mss;
+}
+
 static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
@@ -52,7 +60,7 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 		side->dup_flight = ack->flight;
 	switch ((enum recovery_mode)side->mode) {
 	case RECOVERY_OPEN:
-		if (tcb->dupacks >= DUPACK_THRESHOLD && loss_is_new(tcb, ack))
+		if (hole_is_loss(tcb, ack) && loss_is_new(tcb, ack))
 			enter_fast(tcp, tcb);
 		break;
 	case RECOVERY_FAST:
@@ -82,8 +90,9 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	struct tcb_side *side = tcb->side;
 	uint32_t flight = tcb_flight(tcb), mss = tcb->mss;
 	if (seq_geq(tcb->snd.una, side->recover)) {
-		uint32_t room = (flight > mss ? flight : mss) + mss;
-		tcb->cwnd = room < tcb->ssthresh ? room : tcb->ssthresh;
+		/* The RFC's choice (2), as Linux: choice (1) leaves two segments when nothing is in
+		 * flight, too few to mend the next loss without a timeout. */
+		tcb->cwnd = tcb->ssthresh;
 		leave(tcp, tcb);
 		return;
 	}
