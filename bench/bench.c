@@ -22,6 +22,7 @@ struct scale {
 	uint32_t trips;    /* echo */
 	uint32_t connects; /* open and close */
 	uint32_t idle;     /* idle connections */
+	bool once;         /* no run to warm up: instructions are being counted */
 };
 
 struct result {
@@ -61,27 +62,56 @@ static size_t drain(struct pair *p, struct tern_conn conn)
 	return n;
 }
 
-static struct result bulk(const struct scale *scale, uint32_t checksums)
+/* The same through the calls that copy, as most applications will. */
+static size_t write_copy(struct pair *p, struct tern_conn conn, uint64_t left)
+{
+	static char data[65536];
+	size_t n = 0;
+	ptrdiff_t took = 0;
+	for (; n < left; n += (size_t)took) {
+		took = tern_tcp_write(
+			p->client, conn, data, left - n < sizeof data ? left - n : sizeof data);
+		if (took < 0)
+			break;
+	}
+	return n;
+}
+
+static size_t read_copy(struct pair *p, struct tern_conn conn)
+{
+	static char data[65536];
+	size_t n = 0;
+	for (ptrdiff_t got; (got = tern_tcp_read(p->server, conn, data, sizeof data)) > 0;)
+		n += (size_t)got;
+	return n;
+}
+
+#define CHECKSUMS 1u
+#define COPIES    2u
+#define TSO       4u
+#define SEGMENT   1448u /* bytes, at MTU 1500 with timestamps */
+
+static struct result bulk(const struct scale *scale, uint32_t how)
 {
 	struct pair p;
 	struct tern_conn c, s;
-	pair_open(&p, &(struct pair_opts){.mtu = 1500, .checksums = checksums});
+	pair_open(&p,
+		&(struct pair_opts){.mtu = 1500, .checksums = how & CHECKSUMS, .tso = how & TSO});
 	pair_connect(&p, pair_listen(&p, 7), 7, &c, &s);
 	uint64_t sent = 0, got = 0;
 	double begin = seconds();
 	while (got < scale->bytes) {
 		if (sent < scale->bytes)
-			sent += fill(&p, c, scale->bytes - sent);
+			sent += (how & COPIES ? write_copy : fill)(&p, c, scale->bytes - sent);
 		pair_run(&p, 1);
-		size_t n = drain(&p, s);
+		size_t n = (how & COPIES ? read_copy : drain)(&p, s);
 		if (n == 0)
 			pair_wait(&p, 100000);
 		got += n;
 	}
 	double took = seconds() - begin;
-	uint64_t segments = tern_counter(p.client, TERN_COUNT_TcpExtTCPOrigDataSent);
 	pair_close(&p);
-	return (struct result){(double)got * 8 / took / 1e9, took * 1e9 / (double)segments};
+	return (struct result){(double)got * 8 / took / 1e9, took * 1e9 / ((double)got / SEGMENT)};
 }
 
 /* --- echo ----------------------------------------------------------------------------------- */
@@ -186,8 +216,11 @@ static struct result idle(const struct scale *scale, uint32_t unused)
  * --------------------------------------------------------------------------------------- */
 
 static const struct row rows[] = {
-	{"bulk_checksums", "Gb/s", "ns/segment", bulk, 1},
+	{"bulk_checksums", "Gb/s", "ns/segment", bulk, CHECKSUMS},
 	{"bulk_offloaded", "Gb/s", "ns/segment", bulk, 0},
+	{"bulk_checksums_copied", "Gb/s", "ns/segment", bulk, CHECKSUMS | COPIES},
+	{"bulk_offloaded_copied", "Gb/s", "ns/segment", bulk, COPIES},
+	{"bulk_tso", "Gb/s", "ns/1448 bytes", bulk, TSO},
 	{"echo_1", "us", NULL, echo, 1},
 	{"echo_10000", "us", NULL, echo, 10000},
 	{"connect_close_100_time_wait", "1/s", "connections held", churn, 100},
@@ -206,7 +239,8 @@ static int by_value(const void *a, const void *b)
 static void run(const struct row *row, const struct scale *scale, unsigned reps)
 {
 	struct result results[99];
-	row->run(scale, row->parameter);
+	if (!scale->once)
+		row->run(scale, row->parameter);
 	for (unsigned i = 0; i < reps; i++)
 		results[i] = row->run(scale, row->parameter);
 	qsort(results, reps, sizeof *results, by_value);
@@ -223,7 +257,9 @@ static void run(const struct row *row, const struct scale *scale, unsigned reps)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: tern-bench [--reps N] [--quick] [--row NAME]...\nrows:");
+	fprintf(to, "usage: tern-bench [--reps N] [--quick] [--row NAME]... [--count N]\n"
+		    "--count: one run of N segments, round trips or connections, for callgrind; "
+		    "the difference of two counts is what N cost\nrows:");
 	for (size_t i = 0; i < ROWS; i++)
 		fprintf(to, " %s", rows[i].name);
 	fprintf(to, "\n");
@@ -242,7 +278,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"reps", required_argument, 0, 'n'},
 		{"quick", no_argument, 0, 'q'}, {"row", required_argument, 0, 'r'},
-		{"help", no_argument, 0, 'h'}, {0}};
+		{"count", required_argument, 0, 'c'}, {"help", no_argument, 0, 'h'}, {0}};
 	struct scale scale = {
 		.bytes = UINT64_C(1) << 31, .trips = 500000, .connects = 100000, .idle = 10000};
 	const struct row *chosen[ROWS];
@@ -254,7 +290,11 @@ int main(int argc, char **argv)
 		else if (o == 'q')
 			scale = (struct scale){
 				.bytes = 1 << 28, .trips = 50000, .connects = 10000, .idle = 10000};
-		else if (o == 'r' && count < ROWS && find(optarg))
+		else if (o == 'c') {
+			uint32_t n = (uint32_t)strtoul(optarg, NULL, 10);
+			scale = (struct scale){(uint64_t)n * SEGMENT, n, n, n, true};
+			reps = 1;
+		} else if (o == 'r' && count < ROWS && find(optarg))
 			chosen[count++] = find(optarg);
 		else
 			return usage(o == 'h' ? stdout : stderr, o == 'h' ? 0 : 2);

@@ -36,6 +36,8 @@ static struct tern_stack *open_stack(struct pair *p, const struct pair_opts *opt
 		bench_fail("a stack", TERN_ENOMEM);
 	struct tern_nif_opts nif = {.name = "pair", .mtu = opts->mtu, .raw_ip = true};
 	nif.offload = opts->checksums ? 0 : TERN_OFFLOAD_TX_CSUM;
+	if (opts->tso)
+		nif.offload |= TERN_OFFLOAD_TSO;
 	p->nif = tern_nif_add(stack, &nif);
 	struct tern_addr addr = tern_addr_v4(10, 0, 0, host);
 	int err = p->nif < 0 ? p->nif : tern_nif_addr_add(stack, p->nif, &addr, 24);

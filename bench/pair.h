@@ -9,6 +9,7 @@
 struct pair_opts {
 	uint32_t mtu;
 	bool checksums; /* in software, both ways; else offloaded to nobody */
+	bool tso;       /* frames of up to 64 KiB, cut by nobody; not with checksums */
 	size_t budget;
 };
 
