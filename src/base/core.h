@@ -64,6 +64,12 @@ static inline void core_add(struct core *core, enum tern_counter which, uint64_t
 	core->counter[which] += n;
 }
 
+/* Half the budget is spent: buffers stop growing by themselves. */
+static inline bool core_pressed(const struct core *core)
+{
+	return core->mem.used > core->mem.budget / 2;
+}
+
 /* Sends an event to the listener; fills in kind's time. Only call when core_traced(). */
 void tern_core_trace(struct core *core, struct tern_trace *trace);
 /* Counts a drop and tells the listener, about no connection in particular. */

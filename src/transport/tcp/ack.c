@@ -74,7 +74,7 @@ static bool update_window(struct arrival *a, bool advanced)
 static void tune_send_buffer(const struct tcp *tcp, struct tcb *tcb)
 {
 	uint32_t want = 2 * tcb->cwnd, most = (uint32_t)tcp->core->set.tcp_wmem_max;
-	if (tcb->flags & TCB_SNDBUF_FIXED || tcb->cwnd > most)
+	if (tcb->flags & TCB_SNDBUF_FIXED || tcb->cwnd > most || core_pressed(tcp->core))
 		return;
 	if (want > most)
 		want = most;
@@ -82,7 +82,7 @@ static void tune_send_buffer(const struct tcp *tcp, struct tcb *tcb)
 		tcb->sndbuf = want;
 }
 
-static void tell_room(struct tcp *tcp, struct tcb *tcb)
+void tern_tell_room(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!(tcb->flags & TCB_WANT_WRITE) || tcb->flags & TCB_FIN_QUEUED)
 		return;
@@ -104,7 +104,8 @@ static void timers_after(struct tcp *tcp, struct tcb *tcb)
 /* The peer opened (or closed) its window. */
 static void window_changed(struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb->snd.wnd > 0 && tcb->flags & TCB_PERSIST) {
+	bool waiting = tcb->send.len || tcb->flags & TCB_FIN_QUEUED;
+	if (waiting && tcb->snd.wnd > 0 && tcb->flags & TCB_PERSIST) {
 		tcb->flags &= ~(TCB_PERSIST | TCB_PROBE_DUE);
 		tcb->rexmt_at = 0;
 		tcb->backoff = 0;
@@ -213,7 +214,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	tern_recovery_ack(tcp, tcb, &info);
 	if (info.acked) {
 		tune_send_buffer(tcp, tcb);
-		tell_room(tcp, tcb);
+		tern_tell_room(tcp, tcb);
 	}
 	if (info.acked || info.window_changed || info.duplicate)
 		tern_want_send(tcp, tcb);

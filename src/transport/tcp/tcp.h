@@ -115,6 +115,8 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause);
 /* --- ack.c, recovery.c, rtt.c --------------------------------------------------------------- */
 
 struct verdict tern_ack_step(struct arrival *a);
+/* Raises WRITABLE if the application waits for room and there is some. */
+void tern_tell_room(struct tcp *tcp, struct tcb *tcb);
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
 /* What is in flight was cut for a larger path: it goes out again, no congestion implied. */
@@ -185,7 +187,8 @@ void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_blocked(
-	struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* data waits and nothing is in flight */
+	struct tcp *tcp, struct tcb *tcb, uint64_t wait);  /* data waits and nothing is in flight */
+void tern_timer_starved(struct tcp *tcp, struct tcb *tcb); /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);

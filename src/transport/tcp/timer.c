@@ -5,10 +5,11 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define MS          UINT64_C(1000000)
-#define SECOND      (1000 * MS)
-#define MEMORY_TIME (100 * MS) /* after which a write that found no memory is tried again */
-#define QUIET_TIME  SECOND     /* after which the side block goes */
+#define MS           UINT64_C(1000000)
+#define SECOND       (1000 * MS)
+#define MEMORY_TIME  (100 * MS) /* after which a write that found no memory is tried again */
+#define STARVED_TIME (50 * MS)  /* between two looks for memory */
+#define QUIET_TIME   SECOND     /* after which the side block goes */
 
 /* Ticks round up: never early. 0 means none. */
 static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
@@ -101,6 +102,11 @@ void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait)
 	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, false, to_ns(tcp, tcb->rexmt_at));
 }
 
+void tern_timer_starved(struct tcp *tcp, struct tcb *tcb)
+{
+	tern_timer_blocked(tcp, tcb, STARVED_TIME);
+}
+
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->delack_at == 0)
@@ -163,8 +169,8 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
 		limit = s->tcp_orphan_retries;
 	/* While the peer's window is closed but it still answers, never (RFC 6429, MUST-37). An
-	 * orphan is another matter: nobody would miss it, and it must end; but not before the probes
-	 * are as rare as they get (as Linux), or a small RTO would cut a slow reader off. */
+	 * orphan is another matter: nobody would miss it, and it must end; but not before the
+	 * probes are as rare as they get (as Linux), or a small RTO would cut a slow reader off. */
 	bool spared = !(tcb->flags & TCB_ORPHAN) ||
 		      tern_rto_backed_off(tcp, tcb) < (uint64_t)s->tcp_rto_max_ms * MS;
 	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0 && spared)
@@ -215,6 +221,10 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 	tcb->rexmt_at = 0;
 	tcb->flags &= ~TCB_PERSIST;
 	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, true, tcp->core->now);
+	if (tcb->send.len == 0 && !(tcb->flags & TCB_FIN_QUEUED)) { /* starved */
+		tern_tell_room(tcp, tcb);
+		return true;
+	}
 	if (!tern_tcb_side(tcp, tcb)) { /* memory is short: look again later */
 		tern_timer_blocked(tcp, tcb, 0);
 		return true;

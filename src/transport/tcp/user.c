@@ -86,7 +86,7 @@ static size_t send_room(const struct tcb *tcb)
 static void wait_for_memory(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->send.len == 0)
-		tern_timer_memory_short(tcp, tcb);
+		tern_timer_starved(tcp, tcb);
 }
 
 static void sent(struct tcp *tcp, struct tcb *tcb)

@@ -103,7 +103,8 @@ static void end_round(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
-	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED);
+	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED) &&
+		    !core_pressed(tcp->core);
 	if (tune && side->drs_taken > side->drs_copied) {
 		uint32_t taken = at_most(side->drs_taken, most / 2);
 		uint32_t want = at_most(2 * taken + 16u * tcb->adv_mss, most);
