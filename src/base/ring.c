@@ -355,3 +355,12 @@ uint32_t tern_ring_chunks(const struct ring *ring)
 		count += ring->directory[k] != NULL;
 	return count;
 }
+
+uint32_t tern_ring_lent(const struct ring *ring)
+{
+	struct ring copy = *ring; /* slot() lends a place to write to */
+	uint32_t n = 0;
+	for (uint32_t k = chunk_of(ring, ring->len); k < capacity(ring) && *slot(&copy, k); k++)
+		n += RING_CHUNK - place_of(ring, ring->len + n);
+	return n;
+}

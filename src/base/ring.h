@@ -68,6 +68,9 @@ uint64_t tern_ring_copy_sum(
 void tern_ring_consume(struct ring *ring, struct pool *chunks, uint32_t n);
 /* Gives back every chunk that lies wholly at or after offset, an offset >= len. */
 void tern_ring_forget(struct ring *ring, struct pool *chunks, uint32_t offset);
+/* How many bytes behind the readable ones have room in chunks held: what tern_ring_room lent, or
+ * more. */
+uint32_t tern_ring_lent(const struct ring *ring);
 /* Chunks held now, for the ledger's checks. O(directory). */
 uint32_t tern_ring_chunks(const struct ring *ring);
 

@@ -166,7 +166,7 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 	int err = may_send(tcb);
 	if (err != 0)
 		return err;
-	if (n > send_room(tcb))
+	if (n > send_room(tcb) || n > tern_ring_lent(&tcb->send))
 		return TERN_EINVAL;
 	tern_ring_extend(&tcb->send, (uint32_t)n);
 	if (tcb->send.len)

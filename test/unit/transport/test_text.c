@@ -186,6 +186,22 @@ static void the_window_closes_and_is_kept_to(void **state)
 	peer_close(&p);
 }
 
+static void only_what_was_lent_can_be_committed(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tern_span span;
+	open_plain(&p, 1);
+	assert_int_equal(tern_tcp_commit(p.stack, p.conn, 1), TERN_EINVAL);
+	assert_int_equal(tern_tcp_room(p.stack, p.conn, 60000, &span, 1), 1);
+	assert_true(span.len < 60000);
+	assert_int_equal(tern_tcp_commit(p.stack, p.conn, 60001), TERN_EINVAL);
+	memset(span.data, 'x', span.len);
+	assert_int_equal(tern_tcp_commit(p.stack, p.conn, span.len), 0);
+	assert_true(peer_drain(&p) > 0);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +212,7 @@ int main(void)
 		cmocka_unit_test(no_urgent_pointer_harms),
 		cmocka_unit_test(an_early_fin_waits_for_its_text),
 		cmocka_unit_test(the_window_closes_and_is_kept_to),
+		cmocka_unit_test(only_what_was_lent_can_be_committed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
