@@ -94,9 +94,12 @@ static bool plan_retransmit(struct tcb *tcb, struct plan *plan)
 	if (!first && again + tcb->mss > tcb->cwnd)
 		return false;
 	plan_again(tcb, plan, side->rtx_next, side->recover);
+	/* Once a timeout; what an ACK calls for after that is going on. */
+	if (side->rtx_reason == TERN_RTX_TIMEOUT && (!first || tcb->backoff == 0))
+		side->rtx_reason = TERN_RTX_AFTER_TIMEOUT;
 	plan->reason = side->rtx_reason;
-	if (plan->reason == TERN_RTX_TIMEOUT && !first)
-		plan->reason = TERN_RTX_AFTER_TIMEOUT;
+	if (side->rtx_reason == TERN_RTX_TIMEOUT)
+		side->rtx_reason = TERN_RTX_AFTER_TIMEOUT;
 	uint32_t taken = plan->len + (plan->flags & TCP_FIN ? 1 : 0);
 	side->rtx_next = seq_add(side->rtx_next, taken);
 	return true;
