@@ -169,6 +169,43 @@ static void see_out(struct host *h, const struct tern_trace *t)
 		check_offer(h, t, s);
 }
 
+/* --- retransmissions and timers -------------------------------------------------------------- */
+
+static void see_retransmit(struct host *h, const struct tern_trace *t)
+{
+	uint32_t seq = t->retransmit.seq, una = t->conn.snd_una;
+	enum tern_retransmit_reason why = t->retransmit.reason;
+	if (why >= TERN_RTX_REASONS)
+		return;
+	h->world->result.resent[why]++;
+	if (why == TERN_RTX_SYN || why == TERN_RTX_SYN_ACK || why == TERN_RTX_PMTU)
+		return;
+	bool first = why != TERN_RTX_AFTER_TIMEOUT;
+	if (first ? seq != una : before(seq, una) || !before(seq, t->conn.snd_nxt))
+		world_fail(h->world,
+			"host %u sends number %u again (%s), but %u is the first missing", h->index,
+			seq - t->conn.iss, tern_retransmit_text(why), una - t->conn.iss);
+	if ((why == TERN_RTX_TIMEOUT) != (t->retransmit.count > 0) && first)
+		world_fail(h->world, "host %u sends again (%s) after %u timeouts", h->index,
+			tern_retransmit_text(why), t->retransmit.count);
+}
+
+/* A timer is as late as a tick of the wheel and the device's slowness make it, no later. */
+static void see_timer(struct host *h, const struct tern_trace *t)
+{
+	if (!t->has_conn || t->timer.which >= TERN_TIMERS)
+		return;
+	uint64_t *at = &sight_of(h, &t->conn.handle)->timer[t->timer.which];
+	if (!t->timer.fired) {
+		*at = t->timer.deadline;
+		return;
+	}
+	if (*at && (t->now < *at || t->now - *at > 2 * MS))
+		world_fail(h->world, "host %u: timer %s was due at %.6f s", h->index,
+			tern_timer_text(t->timer.which), (double)(*at - h->world->start) / 1e9);
+	*at = 0;
+}
+
 void watch_see(void *context, const struct tern_trace *t)
 {
 	struct host *h = context;
@@ -189,8 +226,10 @@ void watch_see(void *context, const struct tern_trace *t)
 		see_out(h, t);
 		break;
 	case TERN_TRACE_RETRANSMIT:
-		if (t->retransmit.reason < TERN_RTX_REASONS)
-			h->world->result.resent[t->retransmit.reason]++;
+		see_retransmit(h, t);
+		break;
+	case TERN_TRACE_TIMER:
+		see_timer(h, t);
 		break;
 	case TERN_TRACE_FRAME_IN:
 	case TERN_TRACE_FRAME_DONE:
@@ -200,7 +239,6 @@ void watch_see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_DROP:
 	case TERN_TRACE_RTT:
 	case TERN_TRACE_CONGESTION:
-	case TERN_TRACE_TIMER:
 		break;
 	}
 }

@@ -158,7 +158,8 @@ struct sight {
 	uint32_t peer_edge; /* largest ACK + window heard */
 	uint32_t our_edge;  /* largest ACK + window said */
 	uint32_t last_ack;
-	uint32_t slack; /* window granularity: (1 << our scale) - 1 */
+	uint32_t slack;              /* window granularity: (1 << our scale) - 1 */
+	uint64_t timer[TERN_TIMERS]; /* when it was last armed for; 0: not, or it has fired */
 	struct conn *app;
 };
 
