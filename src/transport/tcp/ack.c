@@ -40,6 +40,9 @@ static void advance(struct arrival *a, struct ack_info *info)
 	tern_ring_consume(&tcb->send, &a->tcp->core->chunks, bytes);
 	tcb->snd.una = ack;
 	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	/* A SYN-ACK that is no longer needed still owes the peer's SYN its acknowledgement. */
+	if (info->syn_acked && tcb->flags & TCB_SYN_DUE)
+		tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW;
 	if (tcb->flags & TCB_URGENT_OUT && tcb->side && seq_leq(tcb->side->snd_up, ack))
 		tcb->flags &= ~TCB_URGENT_OUT;
 }
@@ -198,7 +201,8 @@ struct verdict tern_ack_step(struct arrival *a)
 	struct verdict v = tcb_syn_unacked(tcb) ? syn_received(a) : check_range(a);
 	if (v.kind != VERDICT_CONTINUE || !a->tcb)
 		return v;
-	struct ack_info info = {.flight = tcb_flight(tcb), .duplicate = is_duplicate(a)};
+	struct ack_info info = {.duplicate = is_duplicate(a)};
+	info.flight = tcb->side ? tcb->side->flight_sent : 0;
 	info.sacked = info.duplicate ? reported_beyond(a) : 0;
 	if (seq_gt(a->seg->ack, tcb->snd.una)) {
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);

@@ -75,20 +75,33 @@ static void put(struct pair *t, struct pair_side *to, const struct tern_frame *f
 	to->waiting++;
 }
 
+bool pair_collect_side(struct pair *t, unsigned from)
+{
+	struct pair_side *s = &t->side[from];
+	struct tern_frame frame = {.data = t->buffer, .capacity = sizeof t->buffer};
+	if (tern_output(s->stack, s->nif, &frame, 1, t->now) == 0)
+		return false;
+	if (!t->cut)
+		put(t, &t->side[!from], &frame);
+	return true;
+}
+
 unsigned pair_collect(struct pair *t)
 {
 	unsigned n = 0;
 	for (unsigned k = 0; k < 2; k++)
-		for (;;) {
-			struct pair_side *s = &t->side[k];
-			struct tern_frame frame = {.data = t->buffer, .capacity = sizeof t->buffer};
-			if (tern_output(s->stack, s->nif, &frame, 1, t->now) == 0)
-				break;
-			if (!t->cut)
-				put(t, &t->side[!k], &frame);
+		while (pair_collect_side(t, k))
 			n++;
-		}
 	return n;
+}
+
+bool pair_drop(struct pair *t, unsigned to)
+{
+	struct pair_frame *f = shift(&t->side[to]);
+	if (!f)
+		return false;
+	free(f);
+	return true;
 }
 
 bool pair_deliver(struct pair *t, unsigned to)

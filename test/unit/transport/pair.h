@@ -56,6 +56,10 @@ void pair_close(struct pair *t);
 void pair_connect(struct pair *t);
 /* Takes what both have to send onto the wire; returns how many frames. */
 unsigned pair_collect(struct pair *t);
+/* The same, one frame of one side only. */
+bool pair_collect_side(struct pair *t, unsigned from);
+/* Loses the oldest frame on its way to a side; false if there is none. */
+bool pair_drop(struct pair *t, unsigned to);
 /* Delivers the oldest frame on its way to a side, due or not; false if there is none. */
 bool pair_deliver(struct pair *t, unsigned to);
 /* Everything moves until both are silent and ns have passed. */
