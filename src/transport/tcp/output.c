@@ -283,8 +283,9 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 		tern_timer_blocked(tcp, tcb, 0);
 		return;
 	}
-	tcb->flags &= ~TCB_ACK_NOW;
+	tcb->flags &= ~(TCB_ACK_NOW | TCB_ACK_DELAYED);
 	tcb->acks_owed = 0;
+	tern_timer_ack_sent(tcb);
 }
 
 static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *frame)
