@@ -10,7 +10,8 @@
 /* What one acceptable ACK did, by value to everyone who cares. */
 struct ack_info {
 	uint32_t acked;  /* sequence numbers newly acknowledged */
-	uint32_t flight; /* in flight before it */
+	uint32_t flight; /* in flight when we last sent: what the window let out, which the ACKs of
+			  * a batch, handled one after another, would not show */
 	bool duplicate;  /* RFC 5681 2 */
 	uint32_t sacked; /* a duplicate's bytes reported beyond the hole (RFC 2018) */
 	bool window_changed;

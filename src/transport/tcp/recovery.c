@@ -22,7 +22,7 @@ static void enter_fast(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	/* RFC 5681 3.2 step 2: what limited transmit added does not count (MUST NOT). */
-	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, side->dup_flight);
+	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, side->dup_window);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
 	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
@@ -56,8 +56,10 @@ static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 	struct tcb_side *side = tcb->side;
 	if (tcb->dupacks < UINT8_MAX)
 		tcb->dupacks++;
-	if (tcb->dupacks == 1)
-		side->dup_flight = ack->flight;
+	if (tcb->dupacks == 1) {
+		side->dup_flight = tcb_flight(tcb);
+		side->dup_window = side->flight_sent;
+	}
 	switch ((enum recovery_mode)side->mode) {
 	case RECOVERY_OPEN:
 		if (hole_is_loss(tcb, ack) && loss_is_new(tcb, ack))

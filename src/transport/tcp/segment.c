@@ -102,6 +102,8 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 		if (plan->flags & TCP_FIN)
 			tcb->flags |= TCB_FIN_SENT;
 		tern_rtt_start(tcp, tcb, end);
+		if (tcb->side)
+			tcb->side->flight_sent = tcb_flight(tcb);
 	}
 	if (plan->retransmit)
 		tern_rtt_cancel(tcb);

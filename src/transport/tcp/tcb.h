@@ -77,6 +77,8 @@ struct tcb_side {
 	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
 	uint32_t drs_copied;     /* bytes the application took in the last round */
 	uint32_t drs_taken;      /* in this one */
+	uint32_t flight_sent;    /* in flight after we last sent new data */
+	uint32_t dup_window;     /* flight_sent when the first duplicate ACK came */
 	uint32_t dup_flight;     /* in flight when the first duplicate ACK came */
 	uint32_t dup_room;       /* RECOVERY_FAST: of what was in flight, not yet reported gone */
 	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
