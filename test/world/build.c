@@ -89,6 +89,29 @@ static bool make_stack(struct world *w, struct host *h)
 /* --- sequence numbers that wrap ------------------------------------------------------------------
  */
 
+static void postpone(uint64_t *at, uint64_t by)
+{
+	if (*at != TERN_NEVER)
+		*at += by;
+}
+
+/* The whole plan happens so much later. */
+static void shift(struct world *w, uint64_t by)
+{
+	w->start += by;
+	for (unsigned i = 0; i < w->opening_count; i++)
+		postpone(&w->openings[i].at, by);
+	for (unsigned i = 0; i < w->hosts; i++) {
+		struct host *h = &w->host[i];
+		postpone(&h->cut_from, by);
+		postpone(&h->cut_to, by);
+		postpone(&h->refuse_from, by);
+		postpone(&h->refuse_to, by);
+		for (unsigned k = 0; k < h->listeners; k++)
+			postpone(&h->listening[k].close_at, by);
+	}
+}
+
 /*
  * ISNs grow with time (RFC 6528), a number every 4 us, so the first connection from a chosen port
  * can be made to start just before 2^31 or 2^32: ask once what it would be, and begin later.
@@ -100,8 +123,8 @@ static void aim(struct world *w, struct rng *r)
 	struct tern_conn conn;
 	struct tern_tcp_info info;
 	bool wanted = rng_percent(r, 35);
-	uint32_t target = (rng_percent(r, 50) ? UINT32_C(1) << 31 : 0) -
-			  (uint32_t)rng_spread(r, 1, 128 * KIB);
+	uint32_t wrap = rng_percent(r, 50) ? UINT32_C(1) << 31 : 0;
+	uint32_t target = wrap - (uint32_t)rng_spread(r, 1, 128 * KIB);
 	if (!wanted || !w->opening_count || o->simultaneous)
 		return;
 	if (o->local_port == 0)
@@ -110,24 +133,8 @@ static void aim(struct world *w, struct rng *r)
 	struct tern_connect_opts opts = {
 		.local.port = o->local_port, .remote = {w->host[o->to].addr, o->remote_port}};
 	if (make_stack(w, h) && tern_tcp_connect(h->stack, &opts, &conn) == 0 &&
-		tern_tcp_info(h->stack, conn, &info) == 0) {
-		uint64_t later = (uint64_t)(uint32_t)(target - info.iss) * 4 * US;
-		w->start += later;
-		for (unsigned i = 0; i < w->opening_count; i++)
-			w->openings[i].at += later;
-		for (unsigned i = 0; i < w->hosts; i++) {
-			struct host *x = &w->host[i];
-			if (x->cut_from != TERN_NEVER)
-				x->cut_from += later;
-			if (x->cut_to != TERN_NEVER)
-				x->cut_to += later;
-			if (x->refuse_from != TERN_NEVER)
-				x->refuse_from += later, x->refuse_to += later;
-			for (unsigned k = 0; k < x->listeners; k++)
-				if (x->listening[k].close_at != TERN_NEVER)
-					x->listening[k].close_at += later;
-		}
-	}
+		tern_tcp_info(h->stack, conn, &info) == 0)
+		shift(w, (uint64_t)(uint32_t)(target - info.iss) * 4 * US);
 	if (h->stack)
 		tern_stack_free(h->stack);
 	h->stack = NULL;
