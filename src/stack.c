@@ -355,8 +355,7 @@ bool tern_event_next(struct tern_stack *stack, struct tern_event *event)
 	return false;
 }
 
-/* --- status ------------------------------------------------------------------------------------
- */
+/* --- status -------------------------------------------------------------------------- */
 
 uint64_t tern_counter(const struct tern_stack *stack, enum tern_counter which)
 {

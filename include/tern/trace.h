@@ -68,7 +68,6 @@ enum tern_cause {
 	TERN_CAUSE_FIN_TIMEOUT,      /* no FIN came in FIN_WAIT_2 */
 	TERN_CAUSE_UNREACHABLE,      /* ICMP or ARP said so during the open */
 	TERN_CAUSE_REUSED,           /* a new SYN took over a TIME_WAIT pair (RFC 6191) */
-	TERN_CAUSE_MEMORY,           /* evicted */
 	TERN_CAUSE_DATA_AFTER_CLOSE, /* data for a program that has gone */
 	TERN_CAUSES
 };

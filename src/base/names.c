@@ -50,7 +50,6 @@ static const char *const cause_texts[TERN_CAUSES] = {
 	[TERN_CAUSE_FIN_TIMEOUT] = "no FIN came in time",
 	[TERN_CAUSE_UNREACHABLE] = "the peer cannot be reached",
 	[TERN_CAUSE_REUSED] = "a new SYN takes the pair over",
-	[TERN_CAUSE_MEMORY] = "memory is short",
 	[TERN_CAUSE_DATA_AFTER_CLOSE] = "data came after the program closed",
 };
 

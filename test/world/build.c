@@ -86,8 +86,7 @@ static bool make_stack(struct world *w, struct host *h)
 	return true;
 }
 
-/* --- sequence numbers that wrap ------------------------------------------------------------------
- */
+/* --- sequence numbers that wrap ------------------------------------------------------ */
 
 static void postpone(uint64_t *at, uint64_t by)
 {
@@ -141,8 +140,7 @@ static void aim(struct world *w, struct rng *r)
 	w->now = w->start;
 }
 
-/* --- all together
- * ---------------------------------------------------------------------------------- */
+/* --- all together -------------------------------------------------------------------- */
 
 static void listen_on(struct world *w, struct rng *r, struct host *h)
 {

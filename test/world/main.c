@@ -59,8 +59,7 @@ static void *share(size_t size)
 	return at;
 }
 
-/* --- a worker ----------------------------------------------------------------------------------
- */
+/* --- a worker ------------------------------------------------------------------------ */
 
 static void note_failure(struct shared *sh, uint64_t seed, const char *why)
 {
@@ -122,8 +121,7 @@ static pid_t start(struct shared *sh, const struct options *o, unsigned job)
 	return pid;
 }
 
-/* --- the parent ----------------------------------------------------------------------------------
- */
+/* --- the parent ---------------------------------------------------------------------- */
 
 /* A worker died in a world: that world failed. Returns true if another should take its place. */
 static bool bury(struct shared *sh, const struct options *o, unsigned job, int status)
@@ -230,8 +228,7 @@ static int run_single(const struct options *o)
 	return r.failed;
 }
 
-/* --- options
- * --------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------- */
 
 static uint64_t number(const char *text)
 {

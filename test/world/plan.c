@@ -41,8 +41,7 @@ static uint64_t draw_start(struct rng *r)
 	return at > early ? at - early : 0;
 }
 
-/* --- wires --------------------------------------------------------------------------------------
- */
+/* --- wires --------------------------------------------------------------------------- */
 
 static double some(struct rng *r, unsigned percent, double most)
 {

@@ -285,16 +285,14 @@ void open_accept(struct world *w, struct host *h, struct listening *l);
 void open_close_listeners(struct world *w, struct host *h);
 uint64_t open_deadline(const struct world *w);
 
-/* --- excuse.c: whether a connection may fail -----------------------------------------------------
- */
+/* --- excuse.c: whether a connection may fail ----------------------------------------- */
 
 /* Whether it may have waited in vain for the other end. */
 bool excuse_silence(const struct world *w, const struct conn *c);
 /* Fails the world if nothing excuses the error the application was told. */
 void excuse_error(struct world *w, struct conn *c, int error);
 
-/* --- watch.c, show.c
- * ------------------------------------------------------------------------------ */
+/* --- watch.c, show.c ----------------------------------------------------------------- */
 
 void watch_see(void *context, const struct tern_trace *t);
 void watch_adopt(struct host *h, struct conn *c);

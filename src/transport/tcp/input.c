@@ -7,11 +7,6 @@
 
 #define PAWS_IDLE_MS (24u * 24 * 3600 * 1000) /* RFC 7323 5.5 */
 
-static uint32_t now_ms(const struct tcp *tcp)
-{
-	return (uint32_t)(tcp->core->now / 1000000);
-}
-
 /* --- first: sequence number ------------------------------------------------------------- */
 
 /* RFC 7323 5.2 R1. A reset is exempt (5.2); a timestamp older than 24 days proves nothing. */
@@ -181,8 +176,7 @@ static struct verdict syn_step(struct arrival *a)
 	return verdict(VERDICT_CHALLENGE, TERN_DROP_TCP_SYN_CHALLENGED);
 }
 
-/* --- sixth: URG ----------------------------------------------------------------------------------
- */
+/* --- sixth: URG ---------------------------------------------------------------------- */
 
 /* RFC 6093: the pointer names the byte after the urgent ones; the data stays in line. */
 static struct verdict urgent_step(struct arrival *a)
@@ -205,8 +199,7 @@ static struct verdict urgent_step(struct arrival *a)
 	return CONTINUE;
 }
 
-/* --- the epilogue
- * ---------------------------------------------------------------------------------- */
+/* --- the epilogue -------------------------------------------------------------------- */
 
 /* At most one such reply in tcp_invalid_ratelimit, counted per connection: a counter that all
  * share would tell a stranger about others (CVE-2016-5696), and two desynchronised peers would

@@ -32,7 +32,7 @@ uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tcb *tcb)
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return (uint32_t)(tcp->core->now / 1000000) + tcb->ts_offset;
+	return now_ms(tcp) + tcb->ts_offset;
 }
 
 static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, uint16_t port,

@@ -16,7 +16,7 @@ void tern_open_learn(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 		tcb->flags &= ~TCB_SACK;
 	if (tcb->flags & TCB_TIMESTAMPS && o->has & TCP_OPT_TIMESTAMP) {
 		tcb->ts_recent = o->tsval;
-		tcb->ts_recent_at = (uint32_t)(tcp->core->now / 1000000);
+		tcb->ts_recent_at = now_ms(tcp);
 	} else {
 		tcb->flags &= ~TCB_TIMESTAMPS;
 	}

@@ -5,7 +5,6 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define MS           UINT64_C(1000000)
 #define CORK_CEILING (200 * MS)
 
 static void enqueue(struct send_queue *queues, struct tcb *tcb)
@@ -53,11 +52,6 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 }
 
 /* --- retransmissions ------------------------------------------------------------------ */
-
-static uint32_t at_most(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
 
 /* A segment beginning at seq within what was sent before `end`. */
 static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)

@@ -1,8 +1,6 @@
 /* Round-trip time and retransmission timeout (RFC 6298), timed per Karn's rule. */
 #include "transport/tcp/tcp.h"
 
-#define MS UINT64_C(1000000)
-
 void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end)
 {
 	if (!tcb->side || tcb->side->timing)

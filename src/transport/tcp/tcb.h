@@ -154,6 +154,7 @@ struct send_queue {
 };
 
 #define PORT_COUNTERS 64
+#define MS            UINT64_C(1000000) /* in ns */
 
 struct tcp {
 	struct core *core;
@@ -168,6 +169,12 @@ struct tcp {
 	uint64_t rst_at;
 	uint32_t rst_tokens;
 };
+
+/* The time in ms, wrapping. */
+static inline uint32_t now_ms(const struct tcp *tcp)
+{
+	return (uint32_t)(tcp->core->now / MS);
+}
 
 /* One arriving segment on its way through the steps. */
 struct arrival {
@@ -204,6 +211,11 @@ static inline struct verdict verdict(enum verdict_kind kind, enum tern_drop why)
 static inline uint32_t ticks(uint64_t ns)
 {
 	return (uint32_t)(ns >> WHEEL_TICK_LOG2);
+}
+
+static inline uint32_t at_most(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
 }
 
 static inline bool tcb_in(const struct tcb *tcb, unsigned states)

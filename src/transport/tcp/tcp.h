@@ -132,8 +132,7 @@ uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
 /* With backoff and the upper bound. */
 uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
 
-/* --- reassembly.c, sack.c, window.c: the receiving side
- * ------------------------------------------- */
+/* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
 
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
@@ -146,16 +145,13 @@ void tern_sack_touched(struct tcb_side *side, tern_seq at);
 uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn);
 /* The application took bytes: tune the buffer, and offer the room if that is worth an ACK. */
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
-/* Whether an ACK now would move the right edge enough to be worth sending. */
-bool tern_window_worth_update(const struct tcb *tcb);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
 /* The smallest window scale with which tcp_rmem_max can be offered. */
 uint8_t tern_window_scale(const struct tcp *tcp);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 
-/* --- output.c, segment.c
- * --------------------------------------------------------------------------- */
+/* --- output.c, segment.c ------------------------------------------------------------- */
 
 /* The connection may have something to send: queue it on its interface. */
 void tern_want_send(struct tcp *tcp, struct tcb *tcb);
@@ -172,16 +168,14 @@ struct plan {
 void tern_segment_build(
 	struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct tern_frame *frame);
 
-/* --- reset.c: segments of no connection
- * -------------------------------------------------------------- */
+/* --- reset.c: segments of no connection ---------------------------------------------- */
 
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
 
-/* --- timer.c: policy, named by what happened
- * ------------------------------------------------------------ */
+/* --- timer.c: policy, named by what happened ----------------------------------------- */
 
 void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
@@ -193,22 +187,16 @@ void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may w
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
-/* A write found no memory, and no ACK will free any: the application is told to try again later. */
-void tern_timer_memory_short(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
-/* Puts the wheel's entry at the soonest deadline. */
-void tern_timer_sync(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);
 
-/* --- timewait.c
- * ------------------------------------------------------------------------------------------ */
+/* --- timewait.c ---------------------------------------------------------------------- */
 
 /* A SYN for a pair in TIME_WAIT: true if it may replace it (RFC 6191); then the TCB is gone and
  * *iss_floor is where the new connection's ISN must lie beyond. */
 bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor);
 
-/* --- trace.c
- * -------------------------------------------------------------------------------------------- */
+/* --- trace.c ------------------------------------------------------------------------- */
 
 void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why);
 void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,

@@ -5,9 +5,7 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define MS           UINT64_C(1000000)
 #define SECOND       (1000 * MS)
-#define MEMORY_TIME  (100 * MS) /* after which a write that found no memory is tried again */
 #define STARVED_TIME (50 * MS)  /* between two looks for memory */
 #define QUIET_TIME   SECOND     /* after which the side block goes */
 
@@ -39,7 +37,8 @@ static uint32_t sooner(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0 ? a : b;
 }
 
-void tern_timer_sync(struct tcp *tcp, struct tcb *tcb)
+/* Puts the wheel's entry at the soonest deadline. */
+static void rearm(struct tcp *tcp, struct tcb *tcb)
 {
 	uint32_t at = sooner(sooner(tcb->rexmt_at, tcb->delack_at), tcb->linger_at);
 	if (at == 0) {
@@ -54,7 +53,7 @@ void tern_timer_sync(struct tcp *tcp, struct tcb *tcb)
 static void set(struct tcp *tcp, struct tcb *tcb, uint32_t *which, uint64_t wait)
 {
 	*which = deadline_in(tcp, wait);
-	tern_timer_sync(tcp, tcb);
+	rearm(tcp, tcb);
 }
 
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb)
@@ -144,12 +143,6 @@ void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!linger_is_close(tcb) && tcb->side)
 		set(tcp, tcb, &tcb->linger_at, QUIET_TIME);
-}
-
-void tern_timer_memory_short(struct tcp *tcp, struct tcb *tcb)
-{
-	if (!linger_is_close(tcb))
-		set(tcp, tcb, &tcb->linger_at, MEMORY_TIME);
 }
 
 /*
@@ -269,11 +262,6 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		tern_tcb_die(tcp, tcb, 0, TERN_CAUSE_FIN_TIMEOUT);
 		return false;
 	}
-	if (tcb->flags & TCB_WANT_WRITE && tcb->send.len == 0 &&
-		tcb_in(tcb, STATE(ESTABLISHED) | STATE(CLOSE_WAIT))) {
-		tcb->flags &= ~TCB_WANT_WRITE;
-		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));
-	}
 	tern_tcb_side_release(tcp, tcb);
 	if (tcb->side)
 		tern_timer_busy(tcp, tcb);
@@ -292,7 +280,7 @@ static void expire(struct tcp *tcp, struct tcb *tcb)
 		delayed_ack_expired(tcp, tcb);
 	if (due(tcp, tcb->linger_at) && !linger_expired(tcp, tcb))
 		return;
-	tern_timer_sync(tcp, tcb);
+	rearm(tcp, tcb);
 }
 
 #define EXPIRE_MAX 1024 /* connections a call */

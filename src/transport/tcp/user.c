@@ -178,8 +178,7 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 	return 0;
 }
 
-/* --- RECEIVE
- * --------------------------------------------------------------------------------------- */
+/* --- RECEIVE ------------------------------------------------------------------------- */
 
 /* What an empty receive ring means. */
 static int nothing_to_read(struct tcb *tcb)
@@ -247,8 +246,7 @@ int tern_tcp_consume(struct tern_stack *stack, struct tern_conn conn, size_t n)
 	return 0;
 }
 
-/* --- CLOSE and ABORT
- * -------------------------------------------------------------------------------- */
+/* --- CLOSE and ABORT ----------------------------------------------------------------- */
 
 /* RFC 9293 3.10.4, by state. */
 static void queue_fin(struct tcp *tcp, struct tcb *tcb)
@@ -344,8 +342,7 @@ int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *use
 	return 0;
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------- */
 
 bool tern_tcp_event(struct tcp *tcp, struct notice *notice, struct tern_event *event)
 {

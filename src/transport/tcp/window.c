@@ -10,11 +10,6 @@ static uint32_t space(const struct tcb *tcb)
 	return tcb->rcvbuf > tcb->receive.len ? tcb->rcvbuf - tcb->receive.len : 0;
 }
 
-static uint32_t at_most(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 uint8_t tern_window_scale(const struct tcp *tcp)
 {
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
@@ -67,7 +62,8 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn)
 	return (uint16_t)field;
 }
 
-bool tern_window_worth_update(const struct tcb *tcb)
+/* Whether an ACK now would move the right edge enough to be worth sending. */
+static bool worth_update(const struct tcb *tcb)
 {
 	/* More than the field can say is nothing to tell. */
 	uint32_t most = (uint32_t)UINT16_MAX << tcb->rcv_wscale;
@@ -130,7 +126,7 @@ static void tune(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 {
 	tune(tcp, tcb, n);
-	if (!tern_window_worth_update(tcb))
+	if (!worth_update(tcb))
 		return;
 	tcb->flags |= TCB_ACK_NOW;
 	tern_want_send(tcp, tcb);
