@@ -112,6 +112,7 @@ bool peer_take(struct peer *p)
 	struct ipv4_header h;
 	if (tern_output(p->stack, p->nif, &frame, 1, p->now) == 0)
 		return false;
+	p->frame_len = frame.len;
 	struct reader r = reader(frame.data, frame.len);
 	assert_int_equal(tern_ipv4_parse(&r, tern_csum_portable(), &h), TERN_DROP_NONE);
 	if (h.protocol != IPPROTO_TCP_NUM)

@@ -29,7 +29,8 @@ struct peer {
 	uint32_t tsval, tsecr;
 	struct tern_listener listener;
 	struct tern_conn conn;
-	uint8_t frame[65536];    /* the last frame taken */
+	uint8_t frame[65536]; /* the last frame taken */
+	uint32_t frame_len;
 	struct tcp_segment last; /* as parsed; data points into frame */
 };
 

@@ -105,6 +105,53 @@ static void challenges_are_paced_per_connection(void **state)
 	peer_close(&p);
 }
 
+/* What a stranger sees on connections of his own, having guessed at someone else's: a hash of every
+ * frame. The victim's port is 1; the guesses fall in its window, never on the exact number. */
+static uint64_t strangers_view(bool victim)
+{
+	struct peer p;
+	uint64_t seen = 0;
+	const struct siphash_key key = {1, 2};
+	open_at(&p, 50000); /* the stranger's own */
+	uint16_t own = p.port;
+	uint32_t own_seq = p.seq, own_ack = p.ack;
+	if (victim) {
+		p.port = 1;
+		peer_connect(&p, 1000, NULL);
+		peer_drain(&p);
+	}
+	for (uint32_t i = 0; i < 2000; i++) {
+		static const uint16_t flags[] = {TCP_RST, TCP_SYN, TCP_ACK, TCP_RST | TCP_ACK};
+		struct tcp_segment guess = {.seq = seq(1002 + i % 16),
+			.ack = seq(own_ack + i * 1000003),
+			.flags = flags[i % 4],
+			.window = 1000};
+		p.port = 1;
+		peer_send(&p, &guess);
+		/* His probes: in-window resets and old ACKs, answered at their own pace. */
+		struct tcp_segment probe = {.seq = seq(own_seq + (i % 2 ? 5 : 0u - 1000)),
+			.ack = seq(own_ack),
+			.flags = i % 2 ? TCP_RST : TCP_ACK};
+		p.port = own;
+		peer_send(&p, &probe);
+		peer_wait(&p, MSEC);
+		while (peer_take(&p))
+			if (p.last.dst_port == own)
+				seen = seen * 31 +
+				       tern_siphash13(&key, p.frame + 20, p.frame_len - 20);
+	}
+	assert_true(seen != 0);
+	peer_close(&p);
+	return seen;
+}
+
+/* CVE-2016-5696: whether a connection of others exists shows nowhere on one's own. */
+static void anothers_connection_leaves_no_trace_on_ones_own(void **state)
+{
+	(void)state;
+	assert_int_equal(strangers_view(false), strangers_view(true));
+}
+
 static void two_confused_peers_fall_silent(void **state)
 {
 	(void)state;
@@ -237,6 +284,7 @@ int main(void)
 		cmocka_unit_test(a_syn_is_challenged_wherever_it_lands),
 		cmocka_unit_test(an_ack_of_what_was_never_sent_brings_no_data_in),
 		cmocka_unit_test(challenges_are_paced_per_connection),
+		cmocka_unit_test(anothers_connection_leaves_no_trace_on_ones_own),
 		cmocka_unit_test(two_confused_peers_fall_silent),
 		cmocka_unit_test(a_future_timestamp_out_of_order_poisons_nothing),
 		cmocka_unit_test(an_old_timestamp_is_forgiven_after_24_days),

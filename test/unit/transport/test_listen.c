@@ -259,6 +259,31 @@ static void syn_then_silence_ten_thousand_times_leaves_no_slot(void **state)
 	peer_close(&p);
 }
 
+/* "Hell of a Handshake": a spoofed SYN, or anything else, draws a handful of small segments,
+ * however it is put; more only from who sends more. */
+static void a_spoofed_segment_draws_few_bytes(void **state)
+{
+	(void)state;
+	static const uint16_t flags[] = {TCP_SYN, TCP_ACK, TCP_SYN | TCP_ACK, TCP_FIN | TCP_ACK,
+		TCP_SYN | TCP_FIN, TCP_RST, TCP_PSH | TCP_ACK, 0};
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+		for (uint16_t port = STACK_PORT; port <= STACK_PORT + 1; port++) {
+			struct peer p;
+			struct tcp_segment s = {
+				.seq = seq(1), .ack = seq(1), .flags = flags[i], .window = 65535};
+			uint32_t out = 0;
+			peer_open(&p);
+			peer_listen_backlog(&p, 5);
+			p.stack_port = port;
+			peer_send(&p, &s); /* 40 bytes */
+			while (peer_expect(&p, 3600 * SEC))
+				out += p.frame_len;
+			bool open = flags[i] == TCP_SYN && port == STACK_PORT;
+			assert_true(out <= (open ? 7 : 1) * 40);
+			peer_close(&p);
+		}
+}
+
 static void half_open_connections_are_limited(void **state)
 {
 	(void)state;
@@ -412,6 +437,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_leaves_the_queue_makes_room),
 		cmocka_unit_test(syn_then_reset_ten_thousand_times_leaves_no_slot),
 		cmocka_unit_test(syn_then_silence_ten_thousand_times_leaves_no_slot),
+		cmocka_unit_test(a_spoofed_segment_draws_few_bytes),
 		cmocka_unit_test(half_open_connections_are_limited),
 		cmocka_unit_test(closing_a_listener_resets_its_children),
 		cmocka_unit_test(a_listener_answers_each_segment_as_the_rfc_says),
