@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,10 @@ int main(int argc, char **argv)
 		puts("tern " TERN_VERSION);
 		return 0;
 	}
+	/* The stack takes memory in slabs of 64 KiB and gives them back: not to the kernel each
+	 * time. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of a write, no more */
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (strcmp(name, commands[i].name) == 0)
