@@ -201,6 +201,8 @@ struct verdict tern_ack_step(struct arrival *a)
 	struct verdict v = tcb_syn_unacked(tcb) ? syn_received(a) : check_range(a);
 	if (v.kind != VERDICT_CONTINUE || !a->tcb)
 		return v;
+	if (a->seg->len == 0)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPPureAcks);
 	struct ack_info info = {.duplicate = is_duplicate(a)};
 	info.flight = tcb->side ? tcb->side->flight_sent : 0;
 	info.sacked = info.duplicate ? reported_beyond(a) : 0;

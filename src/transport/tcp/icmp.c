@@ -10,11 +10,10 @@ static bool in_flight(const struct tcb *tcb, tern_seq quoted)
 /* Sends what no longer fits again in smaller segments (RFC 1191 6.5). */
 static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 {
-	uint32_t before = tern_path_mtu(tcp->ip, tcb->path);
+	uint32_t before = tern_tcb_path_mss(tcp, tcb);
 	tern_path_too_big(tcp->ip, tcb->path, mtu);
-	uint32_t now = tern_path_mtu(tcp->ip, tcb->path);
-	uint32_t mss = now - IPV4_HEADER_LEN - TCP_HEADER_LEN;
-	if (now >= before || tcb->mss <= mss)
+	uint32_t mss = tern_tcb_path_mss(tcp, tcb);
+	if (mss >= before || tcb->mss <= mss)
 		return;
 	tcb->mss = (uint16_t)mss;
 	if (!tcb->side || tcb_syn_unacked(tcb))

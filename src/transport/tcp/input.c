@@ -115,8 +115,7 @@ static void remember_timestamp(const struct arrival *a)
 	const struct tcp_options *o = &a->seg->options;
 	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
 		return;
-	/* It is no older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it.
-	 */
+	/* No older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
 	if (seq_gt(a->seg->seq, tcb->rcv.acked))
 		return;
 	tcb->ts_recent = o->tsval;
@@ -156,6 +155,7 @@ static struct verdict reset_step(struct arrival *a)
 	/* RFC 5961 3.2: only the exact number resets. */
 	if (!seq_eq(a->seg->seq, tcb->rcv.nxt))
 		return verdict(VERDICT_CHALLENGE, TERN_DROP_TCP_RST_CHALLENGED);
+	/* DEVIATES: 3.10.7.4 closes; RFC 1337 3 (fix F1): an old reset must not end the wait. */
 	if (tcb->state == TERN_TCP_TIME_WAIT && a->tcp->core->set.tcp_rfc1337)
 		return verdict(VERDICT_DROP, TERN_DROP_TCP_TIME_WAIT);
 	bool quiet = tcb_in(tcb, STATE(CLOSING) | STATE(LAST_ACK) | STATE(TIME_WAIT));

@@ -138,6 +138,19 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *
 	}
 }
 
+/* All that is in flight is to be sent again, from snd.una. */
+static void go_back(struct tcb *tcb, enum tern_retransmit_reason why)
+{
+	struct tcb_side *side = tcb->side;
+	tcb->dupacks = 0;
+	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	side->mode = RECOVERY_TIMEOUT;
+	side->rtx_reason = (uint8_t)why;
+	side->recover = tcb->snd.nxt;
+	side->rtx_next = tcb->snd.una;
+	tern_rtt_cancel(tcb);
+}
+
 /* RFC 5681 3.1 (7) and RFC 6582 4: on a timeout. */
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 {
@@ -151,27 +164,14 @@ void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 	if (tcb->backoff == 0)
 		tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tcb_flight(tcb));
 	tcb->cwnd = tcb->mss;
-	tcb->dupacks = 0;
-	tcb->flags &= ~TCB_RETRANSMIT_DUE;
-	side->mode = RECOVERY_TIMEOUT;
-	side->rtx_reason = TERN_RTX_TIMEOUT;
-	side->recover = tcb->snd.nxt;
-	side->rtx_next = tcb->snd.una;
 	side->ca_acked = 0;
-	tern_rtt_cancel(tcb);
+	go_back(tcb, TERN_RTX_TIMEOUT);
 	tern_trace_congestion(tcp, tcb, "timeout");
 }
 
 void tern_recovery_too_big(struct tcb *tcb)
 {
-	struct tcb_side *side = tcb->side;
-	tcb->dupacks = 0;
-	tcb->flags &= ~TCB_RETRANSMIT_DUE;
-	side->mode = RECOVERY_TIMEOUT;
-	side->rtx_reason = TERN_RTX_PMTU;
-	side->recover = tcb->snd.nxt;
-	side->rtx_next = tcb->snd.una;
-	tern_rtt_cancel(tcb);
+	go_back(tcb, TERN_RTX_PMTU);
 }
 
 uint32_t tern_recovery_allowance(const struct tcb *tcb)

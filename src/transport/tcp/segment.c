@@ -62,13 +62,14 @@ static void add_text(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 	store_be16(header + CSUM_OFFSET, csum_finish(sum));
 }
 
-static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan)
+/* A frame the device cuts counts as the segments it becomes; Linux does the same. */
+static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uint32_t mss)
 {
 	struct core *core = tcp->core;
 	if (!plan->retransmit) {
-		core_count(core, TERN_COUNT_TcpOutSegs);
-		if (plan->len)
-			core_count(core, TERN_COUNT_TcpExtTCPOrigDataSent);
+		uint32_t segments = (plan->len + mss - 1) / mss;
+		core_add(core, TERN_COUNT_TcpOutSegs, segments ? segments : 1);
+		core_add(core, TERN_COUNT_TcpExtTCPOrigDataSent, segments);
 		return;
 	}
 	core_count(core, TERN_COUNT_TcpRetransSegs);
@@ -137,7 +138,7 @@ void tern_segment_build(
 	struct ip_out out = {
 		.protocol = IPPROTO_TCP_NUM, .dont_fragment = true, .len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);
-	count(tcp, tcb, plan);
+	count(tcp, tcb, plan, mss);
 	numbers_sent(tcp, tcb, plan);
 	if (plan->flags & TCP_ACK)
 		ack_sent(tcb);

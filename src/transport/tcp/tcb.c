@@ -47,6 +47,11 @@ void tern_tcp_fini(struct tcp *tcp)
 	tern_pool_fini(&tcp->range_nodes);
 }
 
+uint32_t tern_tcb_path_mss(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN;
+}
+
 static void set_initial(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct settings *set = &tcp->core->set;
@@ -60,9 +65,8 @@ static void set_initial(struct tcp *tcp, struct tcb *tcb)
 	tcb->ts_offset = tern_timestamp_offset(tcp, tcb);
 	tern_ring_init(&tcb->send);
 	tern_ring_init(&tcb->receive);
-	tcb->adv_mss =
-		(uint16_t)(tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN);
-	tcb->rcv_mss = (uint16_t)set->tcp_base_mss;
+	tcb->adv_mss = (uint16_t)tern_tcb_path_mss(tcp, tcb);
+	tcb->rcv_mss = (uint16_t)set->tcp_default_mss;
 	tern_tcb_set_mss(tcp, tcb, 0);
 	tcb->cwnd = (uint32_t)set->tcp_init_cwnd * tcb->mss;
 }
@@ -183,8 +187,8 @@ uint32_t tern_tcb_effective_mss(const struct tcb *tcb)
 void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 {
 	const struct settings *set = &tcp->core->set;
-	uint32_t mss = option ? option : (uint32_t)set->tcp_base_mss;
-	uint32_t path = tern_path_mtu(tcp->ip, tcb->path) - IPV4_HEADER_LEN - TCP_HEADER_LEN;
+	uint32_t mss = option ? option : (uint32_t)set->tcp_default_mss;
+	uint32_t path = tern_tcb_path_mss(tcp, tcb);
 	if (mss > path)
 		mss = path;
 	if (mss > tcb->adv_mss) /* TERN_TCP_MAXSEG */

@@ -62,6 +62,8 @@ void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes);
 void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes);
 /* The largest segment's data when all options of a data segment are on (RFC 9293 3.7.1). */
 uint32_t tern_tcb_effective_mss(const struct tcb *tcb);
+/* What the path lets a segment carry: the MTU less fixed headers (RFC 9293 3.7.1). */
+uint32_t tern_tcb_path_mss(const struct tcp *tcp, const struct tcb *tcb);
 /* Sets mss from the peer's MSS option (0: none) and the path. */
 void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option);
 
@@ -119,7 +121,7 @@ struct verdict tern_ack_step(struct arrival *a);
 void tern_tell_room(struct tcp *tcp, struct tcb *tcb);
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
-/* What is in flight was cut for a larger path: it goes out again, no congestion implied. */
+/* What is in flight was cut for a path with a larger MTU: it goes out again, no congestion implied. */
 void tern_recovery_too_big(struct tcb *tcb);
 /* Bytes of cwnd beyond what is in flight. */
 uint32_t tern_recovery_allowance(const struct tcb *tcb);

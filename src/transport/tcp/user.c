@@ -77,6 +77,13 @@ static int may_send(const struct tcb *tcb)
 	return tcb_in(tcb, MAY_SEND) ? 0 : TERN_EPIPE;
 }
 
+/* The connection of a handle, if it takes data; else why not. */
+static int sender(const struct tcp *tcp, struct tern_conn conn, struct tcb **tcb)
+{
+	*tcb = tern_tcb_of(tcp, conn);
+	return *tcb ? may_send(*tcb) : TERN_ESTALE;
+}
+
 static size_t send_room(const struct tcb *tcb)
 {
 	return tcb->sndbuf > tcb->send.len ? tcb->sndbuf - tcb->send.len : 0;
@@ -99,10 +106,8 @@ ptrdiff_t tern_tcp_write(
 	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb = tern_tcb_of(tcp, conn);
-	if (!tcb)
-		return TERN_ESTALE;
-	int err = may_send(tcb);
+	struct tcb *tcb;
+	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
 	size_t room = send_room(tcb), want = len < room ? len : room;
@@ -137,10 +142,8 @@ int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len,
 	struct tern_span *spans, unsigned max)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb = tern_tcb_of(tcp, conn);
-	if (!tcb)
-		return TERN_ESTALE;
-	int err = may_send(tcb);
+	struct tcb *tcb;
+	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
 	size_t room = send_room(tcb), want = len < room ? len : room;
@@ -160,10 +163,8 @@ int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len,
 int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb = tern_tcb_of(tcp, conn);
-	if (!tcb)
-		return TERN_ESTALE;
-	int err = may_send(tcb);
+	struct tcb *tcb;
+	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
 	if (n > send_room(tcb) || n > tern_ring_lent(&tcb->send))
