@@ -1,9 +1,9 @@
 /*
  * Devices: where frames come from and go to. A device may wrap another one.
  *
- *	struct tern_device *tap = tern_device_open("tap:tern0", &(struct tern_device_opts){.mtu =
- *1500}); struct tern_device *bad = tern_impaired_open(tap, &spec, &spec, seed); n =
- *tern_device_recv(bad, frames, 64, now);
+ *	struct tern_device *tap = tern_device_open("tap:tern0", NULL);
+ *	struct tern_device *bad = tern_impaired_open(tap, &spec, &spec, seed);
+ *	n = tern_device_recv(bad, frames, 64, now);
  *
  * No call blocks. Times are ns of the caller's clock, the same for every call on a device. A
  * device belongs to one thread. Functions that return a device return NULL on failure, and
@@ -76,10 +76,9 @@ static inline void tern_device_close(struct tern_device *device)
 }
 
 struct tern_device_opts {
-	uint32_t mtu; /* 0: as the device has it */
-	const char
-		*kernel_addr; /* "10.77.0.1/24" to give to the kernel's end; NULL: leave it alone */
-	bool no_offload;      /* whole checksums and MTU-sized frames both ways */
+	uint32_t mtu;            /* 0: as the device has it */
+	const char *kernel_addr; /* "10.77.0.1/24" for the kernel's end; NULL: leave it alone */
+	bool no_offload;         /* whole checksums and MTU-sized frames both ways */
 };
 
 /*

@@ -5,8 +5,9 @@
  *	if (!host)
  *		return puts(tern_host_error());
  *	struct tern_stack *stack = tern_host_stack(host);
- *	tern_tcp_listen(stack, &(struct tern_listen_opts){.local.port = 7, .backlog = 128},
- *&listener); for (struct tern_event ev; tern_host_next(host, &ev) == 0;) handle(stack, &ev);
+ *	tern_tcp_listen(stack, &(struct tern_listen_opts){.local.port = 7}, &listener);
+ *	for (struct tern_event ev; tern_host_next(host, &ev) == 0;)
+ *		handle(stack, &ev);
  *
  * A host and its stack belong to one thread; only tern_host_stop may be called from elsewhere.
  * Callbacks run inside tern_host_next and may call anything but it and tern_host_close.

@@ -6,8 +6,10 @@
  *	cfg.allocator = my_allocator;
  *	memcpy(cfg.seed, entropy, sizeof cfg.seed);
  *	struct tern_stack *stack = tern_stack_new(&cfg, now);
- *	int nif = tern_nif_add(stack, &(struct tern_nif_opts){.name = "tap0", .mtu = 1500, .mac =
- *{...}}); tern_nif_addr_add(stack, nif, &addr, 24); for (;;) { n = read_from_device(frames);
+ *	int nif = tern_nif_add(stack, &(struct tern_nif_opts){.name = "tap0", .mtu = 1500});
+ *	tern_nif_addr_add(stack, nif, &addr, 24);
+ *	for (;;) {
+ *		n = read_from_device(frames);
  *		tern_input(stack, nif, frames, n, now());
  *		while (tern_event_next(stack, &ev)) ...
  *		n = tern_output(stack, nif, frames, max, now());
@@ -171,8 +173,8 @@ struct tern_memory_info {
 	uint32_t timers; /* timers armed on behalf of connections */
 };
 void tern_memory_info(const struct tern_stack *stack, struct tern_memory_info *out);
-/* Checks every invariant the stack can check of itself (ledger, lists, windows, timers: no
- * unacknowledged data without a timer). NULL, or what is wrong. O(everything): for tests. */
+/* Checks what must hold between calls (budget, sequence numbers, ranges, tables, timers: no
+ * unacknowledged data without one). NULL, or what is wrong. O(everything): for tests. */
 const char *tern_stack_check(const struct tern_stack *stack);
 
 /* --- seeing through ------------------------------------------------------------------ */

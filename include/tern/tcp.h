@@ -49,8 +49,7 @@ struct tern_listen_opts {
 	uint32_t rcvbuf, sndbuf; /* for connections accepted; 0: auto-tuned */
 };
 
-/* Passive OPEN. TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_EINVAL (port 0 picks one), TERN_ENOMEM.
- */
+/* Passive OPEN; port 0 picks one. TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_ENOMEM. */
 int tern_tcp_listen(
 	struct tern_stack *stack, const struct tern_listen_opts *opts, struct tern_listener *out);
 /* Takes the oldest established connection; TERN_EAGAIN when none waits. */
@@ -96,8 +95,9 @@ ptrdiff_t tern_tcp_read(struct tern_stack *stack, struct tern_conn conn, void *d
 /*
  * The same without copying. peek lends the readable bytes as at most max spans and returns how
  * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes
- * of the send buffer's room as spans (0 when full); commit sends the first n bytes of it. Spans are
- * lent until the next call on this connection or into the stack.
+ * of the send buffer's room as spans (0 when full); commit sends the first n bytes of it, or none
+ * and TERN_EINVAL when less was lent. Spans are lent until the next call on this connection or into
+ * the stack.
  */
 int tern_tcp_peek(const struct tern_stack *stack, struct tern_conn conn, struct tern_span *spans,
 	unsigned max);
@@ -106,11 +106,13 @@ int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len,
 	struct tern_span *spans, unsigned max);
 int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n);
 
-/* Sends FIN after what is queued; reading goes on (half-close). Harmless when done before. */
+/* Sends FIN after what is queued; reading goes on (half-close). Harmless when done before.
+ * TERN_ENOTCONN before CONNECTED; a dead connection's error. */
 int tern_tcp_shutdown(struct tern_stack *stack, struct tern_conn conn);
 /*
  * CLOSE. The handle is gone; what is queued is still delivered, then FIN. With unread data the
- * connection is reset instead (RFC 1122 4.2.2.13, RFC 2525 2.17).
+ * connection is reset instead (RFC 1122 4.2.2.13, RFC 2525 2.17). An open still in SYN_SENT ends
+ * at once, with what was written (RFC 9293 3.10.4).
  */
 int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn);
 /* ABORT. The handle is gone and the peer is reset. */
@@ -120,11 +122,12 @@ enum tern_tcp_option {
 	TERN_TCP_NODELAY,  /* 1: no Nagle */
 	TERN_TCP_CORK,     /* 1: only full segments, for at most 200 ms */
 	TERN_TCP_QUICKACK, /* 1: acknowledge at once until further notice; 0: delay */
-	TERN_TCP_MAXSEG,   /* largest segment to send and to announce; before CONNECTED */
+	TERN_TCP_MAXSEG,   /* most data in a segment, sent or announced: before our SYN goes out */
 	TERN_TCP_RCVBUF,   /* bytes; turns auto-tuning off */
 	TERN_TCP_SNDBUF,
 };
-/* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range. */
+/* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range, TERN_EISCONN when it
+ * is too late for TERN_TCP_MAXSEG. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t value);
 int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
@@ -163,7 +166,7 @@ struct tern_tcp_info {
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out);
 /* Walks all connections, the closed and TIME_WAIT ones the application let go included: start with
  * *cursor 0; false at the end. The connection may be told apart by its endpoints; TERN_TCP_LISTEN
- * entries are listeners. */
+ * entries are listeners: unread connections wait to be accepted, of rcvbuf (the backlog). */
 bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_tcp_info *out);
 
 #ifdef __cplusplus

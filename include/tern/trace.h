@@ -10,8 +10,8 @@
  *	tern_trace_set(stack, &(struct tern_trace_listener){see, context});
  *
  * A frame's life: FRAME_IN (its bytes as they came), then what was made of it (SEGMENT_IN,
- * STATE, DROP, ...), then FRAME_DONE. Outgoing: the reasons (RETRANSMIT, PROBE, STATE, ...),
- *SEGMENT_OUT, then FRAME_OUT (its finished bytes). Frames of the loopback interface nest within
+ * STATE, DROP, ...), then FRAME_DONE. Outgoing: the reasons (RETRANSMIT, STATE, ...), then
+ * SEGMENT_OUT, then FRAME_OUT (its finished bytes). Frames of the loopback interface nest within
  * nothing else: they come between other frames.
  */
 #ifndef TERN_TRACE_H

@@ -83,8 +83,7 @@ struct link {
 	uint32_t nif_count;
 	struct wheel wheel;          /* neighbour timers, and the two below */
 	struct wheel_entry announce; /* the next announcements of our addresses */
-	struct wheel_entry
-		wake; /* an unresolved neighbour was evicted: those who wait, ask again */
+	struct wheel_entry wake;     /* one that others wait for was evicted: they ask again */
 	struct pool neighbours;
 	struct htab table;
 	struct {
@@ -108,8 +107,8 @@ int tern_link_addr_add(
 void tern_link_input(struct link *link, int nif, const struct tern_frame *frame);
 /* Fires neighbour timers that are due: bounded. */
 void tern_link_advance(struct link *link);
-uint64_t tern_link_deadline(const struct link
-		*link); /* TERN_NEVER if none; now if packets are queued is not included */
+/* Of timers alone: packets queued on an interface do not count. TERN_NEVER if none. */
+uint64_t tern_link_deadline(const struct link *link);
 
 /* Whether, and with which MAC, frames go to next_hop now; begins asking when it is not known. */
 enum link_answer tern_link_resolve(

@@ -121,7 +121,8 @@ struct verdict tern_ack_step(struct arrival *a);
 void tern_tell_room(struct tcp *tcp, struct tcb *tcb);
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
-/* What is in flight was cut for a path with a larger MTU: it goes out again, no congestion implied. */
+/* What is in flight was cut for a path with a larger MTU: it goes out again, no congestion implied.
+ */
 void tern_recovery_too_big(struct tcb *tcb);
 /* Bytes of cwnd beyond what is in flight. */
 uint32_t tern_recovery_allowance(const struct tcb *tcb);
@@ -182,9 +183,9 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
-void tern_timer_blocked(
-	struct tcp *tcp, struct tcb *tcb, uint64_t wait);  /* data waits and nothing is in flight */
-void tern_timer_starved(struct tcp *tcp, struct tcb *tcb); /* a write found no memory */
+/* Data waits and nothing is in flight: look again after wait ns, or, if 0, an RTO. */
+void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
+void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);

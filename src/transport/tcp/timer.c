@@ -6,8 +6,8 @@
 #include "transport/tcp/tcp.h"
 
 #define SECOND       (1000 * MS)
-#define STARVED_TIME (50 * MS)  /* between two looks for memory */
-#define QUIET_TIME   SECOND     /* after which the side block goes */
+#define STARVED_TIME (50 * MS) /* between two looks for memory */
+#define QUIET_TIME   SECOND    /* after which the side block goes */
 
 /* Ticks round up: never early. 0 means none. */
 static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
