@@ -70,8 +70,8 @@ static size_t write_copy(struct pair *p, struct tern_conn conn, uint64_t left)
 	size_t n = 0;
 	ptrdiff_t took = 0;
 	for (; n < left; n += (size_t)took) {
-		took = tern_tcp_write(
-			p->client, conn, data, left - n < sizeof data ? left - n : sizeof data);
+		took = tern_tcp_write(p->client, conn, data,
+			left - n < sizeof data ? left - n : sizeof data);
 		if (took < 0)
 			break;
 	}
@@ -209,8 +209,8 @@ static struct result idle(const struct scale *scale, uint32_t unused)
 		pair_wait(&p, 100000000);
 	tern_memory_info(p.server, &after);
 	pair_close(&p);
-	return (struct result){
-		(double)(after.used - before.used) / scale->idle, (double)after.connection_bytes};
+	return (struct result){(double)(after.used - before.used) / scale->idle,
+		(double)after.connection_bytes};
 }
 
 /* --- running
@@ -280,8 +280,10 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"reps", required_argument, 0, 'n'},
 		{"quick", no_argument, 0, 'q'}, {"row", required_argument, 0, 'r'},
 		{"count", required_argument, 0, 'c'}, {"help", no_argument, 0, 'h'}, {0}};
-	struct scale scale = {
-		.bytes = UINT64_C(1) << 31, .trips = 500000, .connects = 100000, .idle = 10000};
+	struct scale scale = {.bytes = UINT64_C(1) << 31,
+		.trips = 500000,
+		.connects = 100000,
+		.idle = 10000};
 	const struct row *chosen[ROWS];
 	size_t count = 0;
 	long reps = 5;
@@ -289,8 +291,10 @@ int main(int argc, char **argv)
 		if (o == 'n')
 			reps = strtol(optarg, NULL, 10);
 		else if (o == 'q')
-			scale = (struct scale){
-				.bytes = 1 << 28, .trips = 50000, .connects = 10000, .idle = 10000};
+			scale = (struct scale){.bytes = 1 << 28,
+				.trips = 50000,
+				.connects = 10000,
+				.idle = 10000};
 		else if (o == 'c') {
 			uint32_t n = (uint32_t)strtoul(optarg, NULL, 10);
 			scale = (struct scale){(uint64_t)n * SEGMENT, n, n, n, true};

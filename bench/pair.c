@@ -70,8 +70,8 @@ void pair_close(struct pair *p)
 static unsigned hand_over(struct pair *p, struct tern_stack *from, struct tern_stack *to)
 {
 	for (unsigned i = 0; i < PAIR_BATCH; i++)
-		p->batch[i] = (struct tern_frame){
-			.data = p->buffers + (size_t)i * p->room, .capacity = p->room};
+		p->batch[i] = (struct tern_frame){.data = p->buffers + (size_t)i * p->room,
+			.capacity = p->room};
 	unsigned n = tern_output(from, p->nif, p->batch, PAIR_BATCH, p->now);
 	if (n == 0)
 		return 0;

@@ -51,13 +51,14 @@ static int recv_one(struct framefd *f, struct tern_frame *frame, uint8_t *buffer
 		return -EPIPE; /* the other end of a pair is gone */
 	if ((size_t)n <= sizeof h)
 		return -1;
-	*frame = (struct tern_frame){
-		.data = buffer, .len = (uint32_t)n - (uint32_t)sizeof h, .capacity = FRAME_ROOM};
+	*frame = (struct tern_frame){.data = buffer,
+		.len = (uint32_t)n - (uint32_t)sizeof h,
+		.capacity = FRAME_ROOM};
 	return read_header(&h, frame) ? 1 : -1;
 }
 
-static int framefd_recv(
-	struct tern_device *device, struct tern_frame *frames, unsigned max, uint64_t now)
+static int framefd_recv(struct tern_device *device, struct tern_frame *frames, unsigned max,
+	uint64_t now)
 {
 	struct framefd *f = (struct framefd *)device;
 	unsigned n = 0;
@@ -94,8 +95,8 @@ static void write_header(const struct tern_frame *frame, struct virtio_net_hdr *
 	}
 }
 
-static int framefd_send(
-	struct tern_device *device, struct tern_frame *frames, unsigned n, uint64_t now)
+static int framefd_send(struct tern_device *device, struct tern_frame *frames, unsigned n,
+	uint64_t now)
 {
 	unsigned done = 0;
 	(void)now;

@@ -37,8 +37,8 @@ static int make_stack(struct tern_host *host, const struct tern_host_opts *opts)
 		return tern_error_set("getrandom: %s", strerror(errno));
 	host->stack = tern_stack_new(&config, tern_host_now());
 	if (!host->stack)
-		return tern_error_set(
-			"the stack cannot be made with a budget of %zu bytes", config.budget);
+		return tern_error_set("the stack cannot be made with a budget of %zu bytes",
+			config.budget);
 	if (opts->trace.see)
 		tern_trace_set(host->stack, &opts->trace);
 	if (opts->configure && opts->configure(opts->configure_context, host->stack) != 0)
@@ -67,17 +67,18 @@ static void make_mac(const struct tern_addr *addr, uint8_t mac[6])
 	memcpy(mac + 2, addr->byte + 12, 4);
 }
 
-static int add_interface(
-	struct tern_host *host, const char *cidr, const struct tern_host_opts *opts)
+static int add_interface(struct tern_host *host, const char *cidr,
+	const struct tern_host_opts *opts)
 {
 	const struct tern_device *device = host->device;
 	struct tern_addr addr;
 	unsigned prefix_len;
 	if (!cidr || tern_cidr_parse(cidr, &addr, &prefix_len) != 0)
-		return tern_error_set(
-			"%s: not an address like 10.77.0.2/24", cidr ? cidr : "(none)");
-	struct tern_nif_opts nif = {
-		.mtu = device->mtu, .offload = device->offload, .raw_ip = device->raw_ip};
+		return tern_error_set("%s: not an address like 10.77.0.2/24",
+			cidr ? cidr : "(none)");
+	struct tern_nif_opts nif = {.mtu = device->mtu,
+		.offload = device->offload,
+		.raw_ip = device->raw_ip};
 	memcpy(nif.name, device->name, sizeof nif.name);
 	memcpy(nif.mac, device->mac, sizeof nif.mac);
 	make_mac(&addr, nif.mac);
@@ -112,8 +113,8 @@ static int make_loop(struct tern_host *host)
 	return tern_loop_add(host, &host->device_watch, EPOLLIN);
 }
 
-struct tern_host *tern_host_open_on(
-	struct tern_device *device, const char *cidr, const struct tern_host_opts *opts)
+struct tern_host *tern_host_open_on(struct tern_device *device, const char *cidr,
+	const struct tern_host_opts *opts)
 {
 	static const struct tern_host_opts none;
 	if (!opts)
@@ -134,8 +135,8 @@ struct tern_host *tern_host_open_on(
 	return NULL;
 }
 
-struct tern_host *tern_host_open(
-	const char *spec, const char *cidr, const struct tern_host_opts *opts)
+struct tern_host *tern_host_open(const char *spec, const char *cidr,
+	const struct tern_host_opts *opts)
 {
 	static const struct tern_host_opts none;
 	struct tern_impair_spec impair;

@@ -99,8 +99,8 @@ static bool duration(struct parse *p, const char *key, const char *text, uint64_
 
 static bool rate(struct parse *p, const char *key, const char *text, uint64_t *out)
 {
-	static const struct unit units[] = {
-		{"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {0}};
+	static const struct unit units[] = {{"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9},
+		{0}};
 	return (scaled(text, units, 1e12, out) && *out >= 1000) ||
 	       fail(p, "%s: \"%s\" is not a rate such as 100mbit, of 1kbit to 1000gbit", key, text);
 }

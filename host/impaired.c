@@ -37,8 +37,8 @@ static int flush(struct impaired *d, uint64_t now)
 	return 0;
 }
 
-static int impaired_recv(
-	struct tern_device *device, struct tern_frame *frames, unsigned max, uint64_t now)
+static int impaired_recv(struct tern_device *device, struct tern_frame *frames, unsigned max,
+	uint64_t now)
 {
 	struct impaired *d = (struct impaired *)device;
 	int rc = flush(d, now);
@@ -62,8 +62,8 @@ static int impaired_recv(
 	return (int)n;
 }
 
-static int impaired_send(
-	struct tern_device *device, struct tern_frame *frames, unsigned n, uint64_t now)
+static int impaired_send(struct tern_device *device, struct tern_frame *frames, unsigned n,
+	uint64_t now)
 {
 	struct impaired *d = (struct impaired *)device;
 	for (unsigned i = 0; i < n; i++)
@@ -120,8 +120,8 @@ struct tern_device *tern_impaired_open(struct tern_device *inner, const struct t
 	return NULL;
 }
 
-bool tern_impaired_stats(
-	const struct tern_device *device, struct tern_wire_stats *in, struct tern_wire_stats *out)
+bool tern_impaired_stats(const struct tern_device *device, struct tern_wire_stats *in,
+	struct tern_wire_stats *out)
 {
 	const struct impaired *d = (const struct impaired *)device;
 	if (device->ops != &impaired_ops)

@@ -172,8 +172,8 @@ static void take_reasons(struct ladder_conn *c, struct row *row, unsigned from)
 	side->resend.set = side->probe = false;
 }
 
-static void take_segment(
-	struct tern_ladder *l, struct ladder_conn *c, unsigned local, const struct tern_trace *t)
+static void take_segment(struct tern_ladder *l, struct ladder_conn *c, unsigned local,
+	const struct tern_trace *t)
 {
 	bool out = t->kind == TERN_TRACE_SEGMENT_OUT;
 	unsigned from = out ? local : !local;
@@ -200,8 +200,8 @@ static void take_segment(
 	l->current = c;
 }
 
-static void take_state(
-	struct tern_ladder *l, struct ladder_conn *c, unsigned local, const struct tern_trace *t)
+static void take_state(struct tern_ladder *l, struct ladder_conn *c, unsigned local,
+	const struct tern_trace *t)
 {
 	struct side *side = &c->side[local];
 	/* A segment opened this row, and its frame is not done: it is the cause. */

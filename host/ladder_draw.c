@@ -85,8 +85,8 @@ static void put_line(const struct canvas *v, const struct margin margin[2], unsi
 }
 
 /* Takes as many words as fit; the first is taken anyway, cut. Returns the columns used. */
-static unsigned take_words(
-	const struct words *w, unsigned *next, unsigned room, const char *gap, char line[LINE])
+static unsigned take_words(const struct words *w, unsigned *next, unsigned room, const char *gap,
+	char line[LINE])
 {
 	size_t n = 0;
 	unsigned used = 0;
@@ -96,8 +96,8 @@ static unsigned take_words(
 		unsigned need = columns(word) + (used ? (unsigned)strlen(gap) : 0);
 		if (used && used + need > room)
 			break;
-		n += (size_t)snprintf(
-			line + n, LINE - n, "%s%.*s", used ? gap : "", (int)room, word);
+		n += (size_t)snprintf(line + n, LINE - n, "%s%.*s", used ? gap : "", (int)room,
+			word);
 		used += need;
 		++*next;
 	}
@@ -154,8 +154,8 @@ static void put_arrow(const struct canvas *v, const struct row *row, const struc
 	size_t n = 0;
 	if (lost)
 		tip = utf8 ? "✗" : "x";
-	n += (size_t)snprintf(
-		body + n, sizeof body - n, "%s%s %s ", row->from ? tip : dash, dash, line);
+	n += (size_t)snprintf(body + n, sizeof body - n, "%s%s %s ", row->from ? tip : dash, dash,
+		line);
 	for (unsigned i = 0; i < fill; i++)
 		n += (size_t)snprintf(body + n, sizeof body - n, "%s", dash);
 	snprintf(body + n, sizeof body - n, "%s", row->from ? dash : tip);
@@ -226,8 +226,8 @@ static void fill_time(const struct ladder_conn *c, const struct row *row, unsign
 	snprintf(text, 24, "(%.3f)", milliseconds(c, at) + (row->from == s ? -half : half));
 }
 
-static void fill_margin(
-	const struct ladder_conn *c, const struct row *row, unsigned s, struct margin *margin)
+static void fill_margin(const struct ladder_conn *c, const struct row *row, unsigned s,
+	struct margin *margin)
 {
 	bool inferred = !c->side[s].seen;
 	*margin = (struct margin){.inferred = inferred};

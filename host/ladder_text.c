@@ -163,8 +163,8 @@ static void say_flags(const struct tern_segment *s, char text[64])
 	int n = snprintf(text, 64, "[");
 	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (s->flags & names[i].bit)
-			n += snprintf(
-				text + n, 64 - (size_t)n, "%s%s", n > 1 ? ", " : "", names[i].name);
+			n += snprintf(text + n, 64 - (size_t)n, "%s%s", n > 1 ? ", " : "",
+				names[i].name);
 	snprintf(text + n, 64 - (size_t)n, "]");
 }
 
@@ -186,8 +186,8 @@ static void say_options(const struct tern_segment *s, uint32_t isn, struct words
 		add_word(out, "urgent +%u", s->urgent);
 }
 
-void tern_ladder_say_segment(
-	const struct speech *speech, const struct row *row, struct words *head, struct words *below)
+void tern_ladder_say_segment(const struct speech *speech, const struct row *row, struct words *head,
+	struct words *below)
 {
 	const struct tern_segment *s = &row->segment;
 	const struct ladder_conn *c = speech->conn;

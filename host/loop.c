@@ -167,8 +167,8 @@ static int sleep_until(struct tern_host *host, uint64_t until, struct epoll_even
 {
 	uint64_t now = tern_host_now();
 	uint64_t left = until <= now ? 0 : until - now;
-	struct timespec ts = {
-		.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
+	struct timespec ts = {.tv_sec = (time_t)(left / 1000000000u),
+		.tv_nsec = (long)(left % 1000000000u)};
 	return epoll_pwait2(host->epoll, ready, HOST_BATCH, until == TERN_NEVER ? NULL : &ts, NULL);
 }
 
@@ -221,8 +221,8 @@ static bool next_event(struct tern_host *host, struct tern_event *event, bool *m
 	return false;
 }
 
-static int run_until(
-	struct tern_host *host, struct tern_event *event, uint64_t until, bool heed_stop)
+static int run_until(struct tern_host *host, struct tern_event *event, uint64_t until,
+	bool heed_stop)
 {
 	for (;;) {
 		if (heed_stop && atomic_load(&host->stopped))
@@ -247,8 +247,8 @@ int tern_host_next(struct tern_host *host, struct tern_event *event)
 int tern_host_wait(struct tern_host *host, struct tern_event *event, uint64_t timeout)
 {
 	uint64_t now = tern_host_now();
-	return run_until(
-		host, event, timeout < TERN_NEVER - now ? now + timeout : TERN_NEVER, true);
+	return run_until(host, event, timeout < TERN_NEVER - now ? now + timeout : TERN_NEVER,
+		true);
 }
 
 int tern_host_run(struct tern_host *host,

@@ -75,8 +75,8 @@ static void judge_data(struct note_text *note, const struct tern_segment *s, uin
 		say(note, "in order");
 }
 
-static void judge_ack(
-	struct note_text *note, const struct tern_segment *s, const struct tern_trace_conn *c)
+static void judge_ack(struct note_text *note, const struct tern_segment *s,
+	const struct tern_trace_conn *c)
 {
 	int32_t fresh = ahead(s->ack, c->snd_una);
 	if (!(s->flags & ACK))
@@ -185,8 +185,8 @@ static void take_sent(struct notes *notes, const struct tern_trace *t)
 	uint32_t slot = notes->sent_next++ % NOTE_SENT;
 	struct note_text *note = &notes->sent[slot].text;
 	note->len = 0;
-	notes->sent[slot].key = (struct note_key){
-		t->conn.local.port, t->conn.remote.port, t->segment.seq, t->segment.flags, true};
+	notes->sent[slot].key = (struct note_key){t->conn.local.port, t->conn.remote.port,
+		t->segment.seq, t->segment.flags, true};
 	if (t->has_conn) {
 		struct note_text *reason = reason_of(notes, &t->conn);
 		if (reason->len)
@@ -305,8 +305,8 @@ static uint32_t find_tcp(const uint8_t *data, uint32_t len, bool raw_ip)
 	return at + 20 <= len ? at : 0;
 }
 
-void tern_note_sent(
-	struct notes *notes, const uint8_t *data, uint32_t len, bool raw_ip, struct note_text *out)
+void tern_note_sent(struct notes *notes, const uint8_t *data, uint32_t len, bool raw_ip,
+	struct note_text *out)
 {
 	out->len = 0;
 	if (!raw_ip && (len < 14 || (be16(data + 12) != 0x0800 && be16(data + 12) != 0x86dd)))

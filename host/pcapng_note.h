@@ -55,7 +55,7 @@ void tern_note_received(const struct notes *notes, struct note_text *out);
 /* Adds another statement. */
 void tern_note_join(struct note_text *note, const struct note_text *more);
 /* At FRAME_OUT: why the frame is sent. */
-void tern_note_sent(
-	struct notes *notes, const uint8_t *data, uint32_t len, bool raw_ip, struct note_text *out);
+void tern_note_sent(struct notes *notes, const uint8_t *data, uint32_t len, bool raw_ip,
+	struct note_text *out);
 
 #endif

@@ -252,8 +252,8 @@ static void enlist(struct tern_relay *r)
 	*r->link = r;
 }
 
-struct tern_relay *tern_relay_start(
-	struct tern_host *host, struct tern_conn conn, int fd, const struct tern_relay_opts *opts)
+struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn conn, int fd,
+	const struct tern_relay_opts *opts)
 {
 	struct tern_tcp_info info;
 	if (tern_tcp_info(tern_host_stack(host), conn, &info) != 0)

@@ -30,8 +30,8 @@ static int parse_spec(const char *spec, struct request *out)
 	const char *name =
 		strncmp(spec, "tap:", 4) == 0 || strncmp(spec, "tun:", 4) == 0 ? spec + 4 : NULL;
 	if (!name)
-		return tern_error_set(
-			"%s: no such kind of device; write tap:NAME or tun:NAME", spec);
+		return tern_error_set("%s: no such kind of device; write tap:NAME or tun:NAME",
+			spec);
 	size_t len = strcspn(name, "@");
 	const char *netns = name[len] ? name + len + 1 : "";
 	if (len == 0 || len >= sizeof out->name || strlen(netns) >= sizeof out->netns ||
@@ -98,8 +98,8 @@ static int set_mtu(int sock, struct ifreq *ifr, uint32_t mtu)
 		return 0;
 	ifr->ifr_mtu = (int)mtu;
 	if (ioctl(sock, SIOCSIFMTU, ifr) != 0)
-		return tern_error_set(
-			"%s: setting MTU %u: %s", ifr->ifr_name, mtu, strerror(errno));
+		return tern_error_set("%s: setting MTU %u: %s", ifr->ifr_name, mtu,
+			strerror(errno));
 	return 0;
 }
 

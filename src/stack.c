@@ -146,8 +146,8 @@ void tern_stack_free(struct tern_stack *stack)
 	tern_ip_fini(&stack->ip);
 	tern_link_fini(&stack->link);
 	tern_pool_fini(&stack->core.chunks);
-	tern_mem_free(
-		&stack->core.mem, stack->loopback, stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu);
+	tern_mem_free(&stack->core.mem, stack->loopback,
+		stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu);
 	struct mem mem = stack->core.mem;
 	tern_mem_free(&mem, stack, sizeof *stack);
 }
@@ -169,8 +169,8 @@ int tern_nif_add(struct tern_stack *stack, const struct tern_nif_opts *opts)
 	return tern_link_nif_add(&stack->link, opts);
 }
 
-int tern_nif_addr_add(
-	struct tern_stack *stack, int nif, const struct tern_addr *addr, unsigned prefix_len)
+int tern_nif_addr_add(struct tern_stack *stack, int nif, const struct tern_addr *addr,
+	unsigned prefix_len)
 {
 	static const struct tern_addr on_link;
 	if (!nif_valid(stack, nif))
@@ -288,8 +288,8 @@ void tern_input(struct tern_stack *stack, int nif, const struct tern_frame *fram
 	pump_loopback(stack);
 }
 
-unsigned tern_output(
-	struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max, uint64_t now)
+unsigned tern_output(struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max,
+	uint64_t now)
 {
 	unsigned n = 0;
 	set_time(stack, now);

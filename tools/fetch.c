@@ -172,8 +172,8 @@ static size_t write_body(char *data, size_t size, size_t n, void *context)
 	return put * size;
 }
 
-static int progress(
-	void *context, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up)
+static int progress(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+	curl_off_t up)
 {
 	struct fetch *f = context;
 	uint64_t t = tern_host_now();

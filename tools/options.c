@@ -168,8 +168,8 @@ static int open_recorders(struct options *o)
 		tern_tee_add(&o->tee, tern_ladder_listener(o->ladder));
 	}
 	if (o->pcap_path) {
-		o->pcap = tern_pcapng_open(
-			o->pcap_path, &(struct tern_pcapng_opts){.epoch = epoch()});
+		o->pcap = tern_pcapng_open(o->pcap_path,
+			&(struct tern_pcapng_opts){.epoch = epoch()});
 		if (!o->pcap)
 			return fprintf(stderr, "%s: %s\n", o->command, tern_host_error()), -1;
 		tern_tee_add(&o->tee, tern_pcapng_listener(o->pcap));

@@ -173,9 +173,9 @@ static int open_files(struct serve *s)
 
 static int start_http(struct serve *s)
 {
-	s->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0, NULL,
-		NULL, tern_serve_answer, &s->files, MHD_OPTION_THREAD_POOL_SIZE,
+	s->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+					     MHD_USE_ITC,
+		0, NULL, NULL, tern_serve_answer, &s->files, MHD_OPTION_THREAD_POOL_SIZE,
 		(unsigned)HTTP_THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_PER_CONN, MHD_OPTION_END);

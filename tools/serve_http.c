@@ -80,8 +80,8 @@ static bool parse_u64(const char **at, uint64_t *out)
 }
 
 /* One range of bytes (RFC 9110 14.1.2); several, or a malformed one, are ignored (14.2). */
-static enum range_verdict parse_range(
-	const char *text, uint64_t size, uint64_t *first, uint64_t *len)
+static enum range_verdict parse_range(const char *text, uint64_t size, uint64_t *first,
+	uint64_t *len)
 {
 	uint64_t last = UINT64_MAX;
 	if (!text || strncasecmp(text, "bytes=", 6) != 0)
@@ -134,8 +134,8 @@ static const char *header(const struct request *r, const char *name)
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
-static enum MHD_Result send_response(
-	const struct request *r, unsigned status, struct MHD_Response *response)
+static enum MHD_Result send_response(const struct request *r, unsigned status,
+	struct MHD_Response *response)
 {
 	if (!response)
 		return MHD_NO;
@@ -149,11 +149,11 @@ static enum MHD_Result send_response(
 static struct MHD_Response *text_response(const char *text)
 {
 	/* The library only reads memory that is persistent, whatever its prototype says. */
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text),
+		(void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
 	if (response)
-		MHD_add_response_header(
-			response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+			"text/plain; charset=utf-8");
 	return response;
 }
 
@@ -207,8 +207,8 @@ static const char *range_wanted(const struct request *r, time_t modified)
 }
 
 /* Takes fd. */
-static enum MHD_Result send_file(
-	const struct request *r, const char *path, int fd, const struct stat *st)
+static enum MHD_Result send_file(const struct request *r, const char *path, int fd,
+	const struct stat *st)
 {
 	uint64_t size = (uint64_t)st->st_size, first = 0, len = size;
 	char text[96];

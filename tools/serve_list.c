@@ -94,8 +94,8 @@ struct MHD_Response *tern_serve_list(int fd, const char *url)
 			response =
 				MHD_create_response_from_buffer(size, page, MHD_RESPMEM_MUST_FREE);
 		if (response)
-			MHD_add_response_header(
-				response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/html; charset=utf-8");
+			MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+				"text/html; charset=utf-8");
 		else
 			free(page);
 	}

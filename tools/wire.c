@@ -210,8 +210,8 @@ static void sleep_until(int epoll, uint64_t until, const sigset_t *mask)
 {
 	struct epoll_event events[2];
 	uint64_t now = tern_host_now(), left = until > now ? until - now : 0;
-	struct timespec ts = {
-		.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
+	struct timespec ts = {.tv_sec = (time_t)(left / 1000000000u),
+		.tv_nsec = (long)(left % 1000000000u)};
 	epoll_pwait2(epoll, events, 2, until == TERN_NEVER ? NULL : &ts, mask);
 }
 

@@ -26,10 +26,10 @@ struct tern_device;
 
 /* What a kind of device implements. Errors are negative errno values and mean it is broken. */
 struct tern_device_ops {
-	int (*recv)(
-		struct tern_device *device, struct tern_frame *frames, unsigned max, uint64_t now);
-	int (*send)(
-		struct tern_device *device, struct tern_frame *frames, unsigned n, uint64_t now);
+	int (*recv)(struct tern_device *device, struct tern_frame *frames, unsigned max,
+		uint64_t now);
+	int (*send)(struct tern_device *device, struct tern_frame *frames, unsigned n,
+		uint64_t now);
 	uint64_t (*deadline)(const struct tern_device *device); /* NULL: never */
 	void (*close)(struct tern_device *device);
 };
@@ -48,16 +48,16 @@ struct tern_device {
 /* Takes up to max frames; their data is lent until the next recv. Returns how many; fewer than max
  * means no more now. Also moves along what a wrapping device holds back: call it when its
  * deadline passes. */
-static inline int tern_device_recv(
-	struct tern_device *device, struct tern_frame *frames, unsigned max, uint64_t now)
+static inline int tern_device_recv(struct tern_device *device, struct tern_frame *frames,
+	unsigned max, uint64_t now)
 {
 	return device->ops->recv(device, frames, max, now);
 }
 
 /* Sends n frames, which it borrows and may scribble on; returns how many. Fewer means it is full:
  * give it the others after POLLOUT. */
-static inline int tern_device_send(
-	struct tern_device *device, struct tern_frame *frames, unsigned n, uint64_t now)
+static inline int tern_device_send(struct tern_device *device, struct tern_frame *frames,
+	unsigned n, uint64_t now)
 {
 	return device->ops->send(device, frames, n, now);
 }
@@ -98,8 +98,8 @@ int tern_pair_open(struct tern_device *ends[2], uint32_t mtu);
 struct tern_device *tern_impaired_open(struct tern_device *inner, const struct tern_impair_spec *in,
 	const struct tern_impair_spec *out, uint64_t seed);
 /* What the wires of such a device did; false for any other device. in and out may be NULL. */
-bool tern_impaired_stats(
-	const struct tern_device *device, struct tern_wire_stats *in, struct tern_wire_stats *out);
+bool tern_impaired_stats(const struct tern_device *device, struct tern_wire_stats *in,
+	struct tern_wire_stats *out);
 
 #ifdef __cplusplus
 }

@@ -42,11 +42,11 @@ struct tern_host_opts {
  * Opens a device (see tern_device_open; NULL: the stack's loopback alone) and puts a stack with
  * that address on it; cidr may be NULL without a device. NULL on failure: see tern_host_error().
  */
-struct tern_host *tern_host_open(
-	const char *device, const char *cidr, const struct tern_host_opts *opts);
+struct tern_host *tern_host_open(const char *device, const char *cidr,
+	const struct tern_host_opts *opts);
 /* The same with a device of one's own, which it takes, also when it fails. */
-struct tern_host *tern_host_open_on(
-	struct tern_device *device, const char *cidr, const struct tern_host_opts *opts);
+struct tern_host *tern_host_open_on(struct tern_device *device, const char *cidr,
+	const struct tern_host_opts *opts);
 /* Aborts its relays and closes all; nothing more is sent. NULL is allowed. */
 void tern_host_close(struct tern_host *host);
 

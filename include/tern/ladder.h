@@ -66,8 +66,8 @@ struct tern_ladder_style {
 
 /* Prints what was kept so far, oldest connection first. Returns how many connections that were;
  * style may be NULL. Collecting may go on afterwards. */
-unsigned tern_ladder_print(
-	struct tern_ladder *ladder, FILE *out, const struct tern_ladder_style *style);
+unsigned tern_ladder_print(struct tern_ladder *ladder, FILE *out,
+	const struct tern_ladder_style *style);
 
 #ifdef __cplusplus
 }

@@ -44,8 +44,8 @@ struct tern_relay_opts {
  * the relay's from now on. NULL when memory is short: then both are still the caller's. done is not
  * called from within it.
  */
-struct tern_relay *tern_relay_start(
-	struct tern_host *host, struct tern_conn conn, int fd, const struct tern_relay_opts *opts);
+struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn conn, int fd,
+	const struct tern_relay_opts *opts);
 /* Ends it at once: the peer is reset, the descriptor closed, done called. */
 void tern_relay_abort(struct tern_relay *relay);
 /* What it did so far. */

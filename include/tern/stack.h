@@ -79,8 +79,8 @@ struct tern_nif_opts {
 int tern_nif_add(struct tern_stack *stack, const struct tern_nif_opts *opts);
 /* Gives the interface an address and the route to its prefix; announces it (RFC 5227 2.3).
  * At most 4 an interface. 0, TERN_EINVAL, TERN_EEXIST, TERN_ENOSPC. */
-int tern_nif_addr_add(
-	struct tern_stack *stack, int nif, const struct tern_addr *addr, unsigned prefix_len);
+int tern_nif_addr_add(struct tern_stack *stack, int nif, const struct tern_addr *addr,
+	unsigned prefix_len);
 /* The interface's first address, or TERN_EADDRNOTAVAIL. */
 int tern_nif_addr(const struct tern_stack *stack, int nif, struct tern_addr *addr);
 /* The interface's settings, as in force. 0 or TERN_EINVAL. */
@@ -100,8 +100,8 @@ void tern_input(struct tern_stack *stack, int nif, const struct tern_frame *fram
  * ready now. Each frame comes with data, capacity (at least tern_nif_frame_room() bytes)
  * and everything else zero.
  */
-unsigned tern_output(
-	struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max, uint64_t now);
+unsigned tern_output(struct tern_stack *stack, int nif, struct tern_frame *frames, unsigned max,
+	uint64_t now);
 /* The time by which to make one of the two calls above even if nothing arrives; TERN_NEVER if none.
  * It may lie in the past: then call at once. */
 uint64_t tern_deadline(const struct tern_stack *stack);

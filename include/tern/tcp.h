@@ -50,14 +50,14 @@ struct tern_listen_opts {
 };
 
 /* Passive OPEN; port 0 picks one. TERN_EADDRINUSE, TERN_EADDRNOTAVAIL, TERN_ENOMEM. */
-int tern_tcp_listen(
-	struct tern_stack *stack, const struct tern_listen_opts *opts, struct tern_listener *out);
+int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opts,
+	struct tern_listener *out);
 /* Takes the oldest established connection; TERN_EAGAIN when none waits. */
 int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, struct tern_conn *out);
 /* Stops listening; connections not yet accepted are reset. */
 int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listener);
-int tern_tcp_listen_endpoint(
-	const struct tern_stack *stack, struct tern_listener listener, struct tern_endpoint *out);
+int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener,
+	struct tern_endpoint *out);
 
 struct tern_connect_opts {
 	struct tern_endpoint local;  /* zero parts are chosen */
@@ -71,20 +71,20 @@ struct tern_connect_opts {
  * very pair of endpoints exists), TERN_EADDRNOTAVAIL, TERN_EINVAL, TERN_ENOMEM. Two sides that
  * connect to each other's bound ports at once meet in one connection (simultaneous open).
  */
-int tern_tcp_connect(
-	struct tern_stack *stack, const struct tern_connect_opts *opts, struct tern_conn *out);
+int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *opts,
+	struct tern_conn *out);
 
 /*
  * SEND. Copies up to len bytes into the send buffer; returns how many, TERN_EAGAIN for none
  * (TERN_EV_WRITABLE follows a short count), TERN_EPIPE after shutdown, or the connection's
  * error. Before CONNECTED the bytes wait for it (RFC 9293 3.10.2).
  */
-ptrdiff_t tern_tcp_write(
-	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
+ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len);
 /* As tern_tcp_write; the last byte taken is marked urgent (RFC 9293 3.8.5, discouraged by RFC
  * 6093). */
-ptrdiff_t tern_tcp_write_urgent(
-	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len);
+ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len);
 /*
  * RECEIVE. Copies up to len bytes out; returns how many, 0 at the end of the stream (the
  * peer's FIN), TERN_EAGAIN for none yet, or the connection's error. Bytes received before an error

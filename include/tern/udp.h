@@ -43,8 +43,8 @@ int tern_udp_send(struct tern_stack *stack, struct tern_udp udp, const void *dat
  */
 ptrdiff_t tern_udp_recv(struct tern_stack *stack, struct tern_udp udp, void *data, size_t size,
 	struct tern_endpoint *from, struct tern_endpoint *at);
-int tern_udp_endpoint(
-	const struct tern_stack *stack, struct tern_udp udp, struct tern_endpoint *local);
+int tern_udp_endpoint(const struct tern_stack *stack, struct tern_udp udp,
+	struct tern_endpoint *local);
 int tern_udp_close(struct tern_stack *stack, struct tern_udp udp);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 /* Names and texts of counters, drops, causes and the like, from their tables. */
 #include "base/core.h"
 
-static const char *pick(
-	const char *const *table, size_t count, unsigned which, const char *otherwise)
+static const char *pick(const char *const *table, size_t count, unsigned which,
+	const char *otherwise)
 {
 	return which < count ? table[which] : otherwise;
 }

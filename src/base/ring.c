@@ -54,8 +54,8 @@ static uint8_t *byte_at(const struct ring *ring, size_t offset)
 {
 	uint8_t *chunk = ring->chunk;
 	if (ring->dir_log2 > 0)
-		chunk = *slot_in(
-			ring->directory, ring->dir_log2, ring->head, chunk_of(ring, offset));
+		chunk = *slot_in(ring->directory, ring->dir_log2, ring->head,
+			chunk_of(ring, offset));
 	assert(chunk);
 	return chunk + place_of(ring, offset);
 }
@@ -219,8 +219,8 @@ static bool prepare(struct ring *ring, struct pool *chunks, uint32_t offset, siz
 	return true;
 }
 
-bool tern_ring_store(
-	struct ring *ring, struct pool *chunks, uint32_t offset, const void *data, size_t n)
+bool tern_ring_store(struct ring *ring, struct pool *chunks, uint32_t offset, const void *data,
+	size_t n)
 {
 	const uint8_t *from = data;
 	if (n == 0)
@@ -284,8 +284,8 @@ unsigned tern_ring_room(struct ring *ring, struct pool *chunks, uint32_t offset,
 	return count;
 }
 
-unsigned tern_ring_spans(
-	const struct ring *ring, uint32_t offset, size_t n, struct tern_span *spans, unsigned max)
+unsigned tern_ring_spans(const struct ring *ring, uint32_t offset, size_t n,
+	struct tern_span *spans, unsigned max)
 {
 	assert(offset <= ring->len);
 	size_t left = n < ring->len - offset ? n : ring->len - offset;
@@ -309,8 +309,8 @@ void tern_ring_copy(const struct ring *ring, uint32_t offset, void *dst, size_t 
 	}
 }
 
-uint64_t tern_ring_copy_sum(
-	const struct ring *ring, uint32_t offset, void *dst, size_t n, const struct csum_ops *csum)
+uint64_t tern_ring_copy_sum(const struct ring *ring, uint32_t offset, void *dst, size_t n,
+	const struct csum_ops *csum)
 {
 	uint8_t *to = dst;
 	uint64_t sum = 0;

@@ -40,8 +40,8 @@ size_t tern_ring_append(struct ring *ring, struct pool *chunks, const void *data
  * Stores n bytes at offset >= len without making them readable, whole or not at all.
  * offset + n <= 2^30.
  */
-bool tern_ring_store(
-	struct ring *ring, struct pool *chunks, uint32_t offset, const void *data, size_t n);
+bool tern_ring_store(struct ring *ring, struct pool *chunks, uint32_t offset, const void *data,
+	size_t n);
 /* As tern_ring_store, summing on the way; *sum is set to the sum of data. */
 bool tern_ring_store_sum(struct ring *ring, struct pool *chunks, uint32_t offset, const void *data,
 	size_t n, const struct csum_ops *csum, uint32_t *sum);
@@ -56,13 +56,13 @@ unsigned tern_ring_room(struct ring *ring, struct pool *chunks, uint32_t offset,
 	struct tern_span *spans, unsigned max);
 
 /* Lends up to n readable bytes from offset <= len, as at most max spans; returns how many. */
-unsigned tern_ring_spans(
-	const struct ring *ring, uint32_t offset, size_t n, struct tern_span *spans, unsigned max);
+unsigned tern_ring_spans(const struct ring *ring, uint32_t offset, size_t n,
+	struct tern_span *spans, unsigned max);
 /* Copies n bytes from offset; offset + n <= len. */
 void tern_ring_copy(const struct ring *ring, uint32_t offset, void *dst, size_t n);
 /* As tern_ring_copy, returning the sum of the bytes (unfolded, see csum.h). */
-uint64_t tern_ring_copy_sum(
-	const struct ring *ring, uint32_t offset, void *dst, size_t n, const struct csum_ops *csum);
+uint64_t tern_ring_copy_sum(const struct ring *ring, uint32_t offset, void *dst, size_t n,
+	const struct csum_ops *csum);
 
 /* Drops n <= len bytes from the head, giving back chunks that lie wholly before it. */
 void tern_ring_consume(struct ring *ring, struct pool *chunks, uint32_t n);

@@ -31,8 +31,8 @@ static struct mac own_mac(const struct link *link, int nif)
 	return mac;
 }
 
-void tern_arp_ask(
-	struct link *link, int nif, const struct tern_addr *target, const struct mac *whom)
+void tern_arp_ask(struct link *link, int nif, const struct tern_addr *target,
+	const struct mac *whom)
 {
 	const struct nif_addr *own = tern_link_source(link, nif, target);
 	struct arp_packet arp = {
@@ -141,8 +141,8 @@ static bool on_link(const struct link *link, int nif, const struct tern_addr *ad
 	return false;
 }
 
-static enum tern_drop input(
-	struct link *link, int nif, const struct arp_packet *in, const struct mac *dst)
+static enum tern_drop input(struct link *link, int nif, const struct arp_packet *in,
+	const struct mac *dst)
 {
 	struct mac own = own_mac(link, nif);
 	if (impossible(in))

@@ -12,8 +12,10 @@
 static void add_loopback(struct link *link)
 {
 	struct nif *n = &link->nif[TERN_NIF_LOOPBACK];
-	n->opts = (struct tern_nif_opts){
-		.name = "lo", .mtu = 65535, .raw_ip = true, .offload = TERN_OFFLOAD_TX_CSUM};
+	n->opts = (struct tern_nif_opts){.name = "lo",
+		.mtu = 65535,
+		.raw_ip = true,
+		.offload = TERN_OFFLOAD_TX_CSUM};
 	n->up = true;
 	n->addr[0].addr = tern_addr_v4(127, 0, 0, 1);
 	n->addr[0].prefix_len = 8;
@@ -88,8 +90,8 @@ static bool usable(int nif, uint32_t bits, unsigned prefix_len)
 	return prefix_len >= 31 || ((bits & host) != 0 && (bits & host) != host);
 }
 
-int tern_link_addr_add(
-	struct link *link, int nif, const struct tern_addr *addr, unsigned prefix_len)
+int tern_link_addr_add(struct link *link, int nif, const struct tern_addr *addr,
+	unsigned prefix_len)
 {
 	if (nif < 0 || (uint32_t)nif >= link->nif_count || prefix_len > 32)
 		return TERN_EINVAL;
@@ -119,8 +121,8 @@ static enum tern_drop ethernet_input(struct link *link, int nif, const struct te
 	if (!group && memcmp(h.dst.byte, link->nif[nif].opts.mac, 6) != 0)
 		return TERN_DROP_ETH_NOT_OURS;
 	if (__builtin_expect(h.type == ETHERTYPE_IPV4, 1)) {
-		link->ops->ip_input(
-			link->context, nif, frame, r.at, (uint32_t)reader_left(&r), group);
+		link->ops->ip_input(link->context, nif, frame, r.at, (uint32_t)reader_left(&r),
+			group);
 		return TERN_DROP_NONE;
 	}
 	if (h.type != ETHERTYPE_ARP)
@@ -174,8 +176,8 @@ static struct mac multicast_mac(uint32_t bits)
 		(uint8_t)bits}};
 }
 
-enum link_answer tern_link_resolve(
-	struct link *link, int nif, const struct tern_addr *next_hop, struct mac *out)
+enum link_answer tern_link_resolve(struct link *link, int nif, const struct tern_addr *next_hop,
+	struct mac *out)
 {
 	if (link->nif[nif].header_len == 0) {
 		*out = (struct mac){{0}};
@@ -298,8 +300,8 @@ bool tern_link_pull(struct link *link, int nif, struct tern_frame *frame)
 	return true;
 }
 
-const struct nif_addr *tern_link_source(
-	const struct link *link, int nif, const struct tern_addr *next_hop)
+const struct nif_addr *tern_link_source(const struct link *link, int nif,
+	const struct tern_addr *next_hop)
 {
 	const struct nif *n = &link->nif[nif];
 	uint32_t bits = addr_v4_bits(next_hop);

@@ -96,12 +96,12 @@ struct link {
 };
 
 /* Makes the loopback too: interface 0, "lo", MTU 65535, 127.0.0.1/8. */
-void tern_link_init(
-	struct link *link, struct core *core, const struct link_ops *ops, void *context);
+void tern_link_init(struct link *link, struct core *core, const struct link_ops *ops,
+	void *context);
 void tern_link_fini(struct link *link);
 int tern_link_nif_add(struct link *link, const struct tern_nif_opts *opts);
-int tern_link_addr_add(
-	struct link *link, int nif, const struct tern_addr *addr, unsigned prefix_len);
+int tern_link_addr_add(struct link *link, int nif, const struct tern_addr *addr,
+	unsigned prefix_len);
 
 /* One frame from a device: Ethernet, ARP, or up to ip_input. */
 void tern_link_input(struct link *link, int nif, const struct tern_frame *frame);
@@ -111,8 +111,8 @@ void tern_link_advance(struct link *link);
 uint64_t tern_link_deadline(const struct link *link);
 
 /* Whether, and with which MAC, frames go to next_hop now; begins asking when it is not known. */
-enum link_answer tern_link_resolve(
-	struct link *link, int nif, const struct tern_addr *next_hop, struct mac *out);
+enum link_answer tern_link_resolve(struct link *link, int nif, const struct tern_addr *next_hop,
+	struct mac *out);
 /* Tells that next_hop was just heard from by a higher layer (forward progress). */
 void tern_link_confirm(struct link *link, int nif, const struct tern_addr *next_hop);
 
@@ -131,8 +131,8 @@ bool tern_link_pull(struct link *link, int nif, struct tern_frame *frame);
 
 /* Which of the interface's addresses to use towards next_hop: one whose prefix holds it, else
  * the first; NULL if it has none. */
-const struct nif_addr *tern_link_source(
-	const struct link *link, int nif, const struct tern_addr *next_hop);
+const struct nif_addr *tern_link_source(const struct link *link, int nif,
+	const struct tern_addr *next_hop);
 /* Whether the packet queue of the interface has room for n more packets of size bytes. */
 bool tern_link_room(const struct link *link, int nif, uint32_t n, uint32_t size);
 /* The interface that has this address, or -1. Loopback owns all of 127.0.0.0/8. */

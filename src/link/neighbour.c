@@ -112,8 +112,8 @@ static void forget(struct link *link, struct neighbour *n)
 	drop_queue(link, n, TERN_DROP_NEIGH_TABLE_FULL);
 	tern_wheel_disarm(&link->wheel, &n->timer);
 	list_remove(link, n);
-	tern_htab_remove(
-		&link->table, hash(link, n->nif, &n->addr), tern_pool_slot(&link->neighbours, n));
+	tern_htab_remove(&link->table, hash(link, n->nif, &n->addr),
+		tern_pool_slot(&link->neighbours, n));
 	tern_pool_put(&link->neighbours, n);
 }
 
@@ -135,8 +135,8 @@ static bool make_room(struct link *link, bool stranger)
 	return false;
 }
 
-static struct neighbour *create(
-	struct link *link, int nif, const struct tern_addr *addr, bool stranger)
+static struct neighbour *create(struct link *link, int nif, const struct tern_addr *addr,
+	bool stranger)
 {
 	if (!make_room(link, stranger))
 		return NULL;
@@ -167,8 +167,8 @@ static void begin_asking(struct link *link, struct neighbour *n, enum neigh_stat
 	ask(link, n);
 }
 
-enum link_answer tern_neigh_resolve(
-	struct link *link, int nif, const struct tern_addr *addr, struct mac *out)
+enum link_answer tern_neigh_resolve(struct link *link, int nif, const struct tern_addr *addr,
+	struct mac *out)
 {
 	struct neighbour *n = find(link, nif, addr);
 	if (!n) {
@@ -257,8 +257,8 @@ void tern_neigh_confirm(struct link *link, int nif, const struct tern_addr *addr
 		trust(link, n);
 }
 
-bool tern_neigh_answered(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac)
+bool tern_neigh_answered(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac)
 {
 	struct neighbour *n = find(link, nif, addr);
 	if (!n)
@@ -277,8 +277,8 @@ bool tern_neigh_answered(
 	return true;
 }
 
-void tern_neigh_heard(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac)
+void tern_neigh_heard(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac)
 {
 	struct neighbour *n = find(link, nif, addr);
 	if (!n)
@@ -299,8 +299,8 @@ void tern_neigh_heard(
 	}
 }
 
-void tern_neigh_announced(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac)
+void tern_neigh_announced(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac)
 {
 	struct neighbour *n = find(link, nif, addr);
 	if (!n || !has_mac(n) || n->state == NEIGH_PROBE || mac_equal(&n->mac, mac))
@@ -371,8 +371,8 @@ void tern_neigh_expired(struct link *link, struct neighbour *n)
 
 void tern_neigh_init(struct link *link)
 {
-	tern_pool_init(
-		&link->neighbours, &link->core->mem, sizeof(struct neighbour), 12, UINT32_MAX);
+	tern_pool_init(&link->neighbours, &link->core->mem, sizeof(struct neighbour), 12,
+		UINT32_MAX);
 	tern_htab_init(&link->table, &link->core->mem);
 	for (unsigned i = 0; i < NEIGH_LISTS; i++)
 		link->list[i].tail = &link->list[i].head;

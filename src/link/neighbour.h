@@ -51,30 +51,30 @@ struct neighbour {
 void tern_neigh_init(struct link *link);
 void tern_neigh_fini(struct link *link);
 /* As tern_link_resolve, on an interface that has neighbours. */
-enum link_answer tern_neigh_resolve(
-	struct link *link, int nif, const struct tern_addr *addr, struct mac *out);
+enum link_answer tern_neigh_resolve(struct link *link, int nif, const struct tern_addr *addr,
+	struct mac *out);
 /* Queues the packet behind an address for which tern_neigh_resolve just said LINK_PENDING. */
-int tern_neigh_hold(
-	struct link *link, int nif, const struct tern_addr *addr, struct packet *packet);
+int tern_neigh_hold(struct link *link, int nif, const struct tern_addr *addr,
+	struct packet *packet);
 void tern_neigh_confirm(struct link *link, int nif, const struct tern_addr *addr);
 /* The timer of a neighbour has fired. */
 void tern_neigh_expired(struct link *link, struct neighbour *n);
 
 /* A reply, sent to us alone. False if nobody had asked. */
-bool tern_neigh_answered(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac);
+bool tern_neigh_answered(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac);
 /* A request to us: its sender is worth knowing, we are about to talk. */
-void tern_neigh_heard(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac);
+void tern_neigh_heard(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac);
 /* An announcement: believed only so far that a neighbour we know otherwise is probed. */
-void tern_neigh_announced(
-	struct link *link, int nif, const struct tern_addr *addr, const struct mac *mac);
+void tern_neigh_announced(struct link *link, int nif, const struct tern_addr *addr,
+	const struct mac *mac);
 
 /* An ARP packet arrived; dst is the frame's destination. */
 void tern_arp_input(struct link *link, int nif, struct reader *r, const struct mac *dst);
 /* Asks for target: by broadcast, or of the one station in `whom`. */
-void tern_arp_ask(
-	struct link *link, int nif, const struct tern_addr *target, const struct mac *whom);
+void tern_arp_ask(struct link *link, int nif, const struct tern_addr *target,
+	const struct mac *whom);
 /* Announces an address just added, and arms the next. */
 void tern_arp_announce_begin(struct link *link, int nif, struct nif_addr *a);
 /* link->announce has fired. */

@@ -125,8 +125,8 @@ static void release_chunks(struct ip *ip, struct datagram *d)
 
 static void drop_source(struct reassembly *t, struct source *s)
 {
-	tern_htab_remove(
-		&t->source_table, hash_source(t, &s->addr), tern_pool_slot(&t->sources, s));
+	tern_htab_remove(&t->source_table, hash_source(t, &s->addr),
+		tern_pool_slot(&t->sources, s));
 	tern_pool_put(&t->sources, s);
 	t->bytes -= sizeof *s;
 }

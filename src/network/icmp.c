@@ -127,8 +127,8 @@ static enum tern_drop echo(struct ip *ip, const struct ip_in *in, const struct i
 /* RFC 1191 5: from a router that does not say, the next likely MTU below the packet's size. */
 static uint32_t guess_mtu(uint32_t total_len)
 {
-	static const uint16_t plateau[] = {
-		32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68};
+	static const uint16_t plateau[] = {32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296,
+		68};
 	for (unsigned i = 0; i < sizeof plateau / sizeof plateau[0]; i++)
 		if (plateau[i] < total_len)
 			return plateau[i];
@@ -167,8 +167,8 @@ static void judge(struct ip_error *e)
 }
 
 /* The quoted packet must be one that we could have sent and that came back to us. */
-static enum tern_drop error_input(
-	struct ip *ip, const struct ip_in *in, const struct icmpv4_message *m)
+static enum tern_drop error_input(struct ip *ip, const struct ip_in *in,
+	const struct icmpv4_message *m)
 {
 	struct ipv4_header quoted;
 	struct reader transport;
@@ -198,8 +198,8 @@ static enum tern_drop error_input(
 	return TERN_DROP_NONE;
 }
 
-static enum tern_drop dispatch(
-	struct ip *ip, const struct ip_in *in, const struct icmpv4_message *m)
+static enum tern_drop dispatch(struct ip *ip, const struct ip_in *in,
+	const struct icmpv4_message *m)
 {
 	switch (m->type) {
 	case ICMP_ECHO_REQUEST:

@@ -30,11 +30,11 @@ struct path {
 	uint32_t epoch; /* of link and routes when looked up */
 	struct tern_addr src, dst, next_hop;
 	uint8_t nif;
-	bool routed;          /* false: no route at present */
-	bool loopback;        /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
-	uint32_t header_len;  /* link and IP header: where the transport's begins in a frame */
-	uint32_t mtu;         /* IP bytes: the interface's, or less if the path said so */
-	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	bool routed;           /* false: no route at present */
+	bool loopback;         /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
+	uint32_t header_len;   /* link and IP header: where the transport's begins in a frame */
+	uint32_t mtu;          /* IP bytes: the interface's, or less if the path said so */
+	uint64_t mtu_expires;  /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
 	uint64_t confirmed_at; /* ns: tern_path_confirm told the link that dst answers */
 	bool mac_known;
 	struct mac mac;
@@ -115,8 +115,8 @@ uint64_t tern_ip_deadline(const struct ip *ip);
  * The path from src (unspecified: chosen) to dst, with a reference taken; NULL and *err
  * (TERN_ENETUNREACH, TERN_EADDRNOTAVAIL when src is not ours, TERN_ENOMEM).
  */
-struct path *tern_path_get(
-	struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, int *err);
+struct path *tern_path_get(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst,
+	int *err);
 void tern_path_put(struct ip *ip, struct path *path);
 /* Whether a frame can be sent on it now. Cheap when nothing changed. LINK_FAILED also without a
  * route. */
@@ -139,8 +139,8 @@ struct ip_out {
  * Writes link and IP headers before a transport segment already in the frame at
  * path->header_len, and sets frame->len. The path must be LINK_READY. Counts.
  */
-void tern_path_emit(
-	struct ip *ip, struct path *path, struct tern_frame *frame, const struct ip_out *out);
+void tern_path_emit(struct ip *ip, struct path *path, struct tern_frame *frame,
+	const struct ip_out *out);
 
 /*
  * Sends a datagram that no connection pulls: head and body are copied, fragmented if they must

@@ -39,8 +39,8 @@ bool tern_route_source(const struct ip *ip, const struct hop *hop, const struct 
 void tern_route_fini(struct ip *ip);
 
 /* --- output.c */
-uint16_t tern_ipv4_id(
-	struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol);
+uint16_t tern_ipv4_id(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst,
+	uint8_t protocol);
 
 /* --- fragment.c */
 void tern_fragment_input(struct ip *ip, const struct ipv4_packet *p);

@@ -5,8 +5,8 @@
 #define FLAG_DF      0x4000u
 #define DATAGRAM_MAX (65535 - IPV4_HEADER_LEN)
 
-uint16_t tern_ipv4_id(
-	struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol)
+uint16_t tern_ipv4_id(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst,
+	uint8_t protocol)
 {
 	uint8_t key[33];
 	memcpy(key, src->byte, 16);
@@ -18,8 +18,8 @@ uint16_t tern_ipv4_id(
 }
 
 /* One that cannot be fragmented needs no number (RFC 6864 4.1). */
-void tern_path_emit(
-	struct ip *ip, struct path *path, struct tern_frame *frame, const struct ip_out *out)
+void tern_path_emit(struct ip *ip, struct path *path, struct tern_frame *frame,
+	const struct ip_out *out)
 {
 	assert(path->mac_known && out->len <= DATAGRAM_MAX);
 	uint32_t total = IPV4_HEADER_LEN + out->len;
@@ -125,8 +125,8 @@ static int send_fragments(struct ip *ip, const struct hop *hop, const struct ip_
 	return err;
 }
 
-static int find_way(
-	struct ip *ip, const struct ip_datagram *d, struct hop *hop, struct tern_addr *src)
+static int find_way(struct ip *ip, const struct ip_datagram *d, struct hop *hop,
+	struct tern_addr *src)
 {
 	if (!addr_is_mapped_v4(&d->dst) || !tern_route_find(ip, &d->dst, hop)) {
 		core_count(ip->core, TERN_COUNT_IpOutNoRoutes);

@@ -130,8 +130,8 @@ static uint32_t hash(const struct ip *ip, const struct tern_addr *src, const str
 	return (uint32_t)tern_siphash13(&ip->key, key, sizeof key);
 }
 
-static struct path *find(
-	struct ip *ip, uint32_t h, const struct tern_addr *src, const struct tern_addr *dst)
+static struct path *find(struct ip *ip, uint32_t h, const struct tern_addr *src,
+	const struct tern_addr *dst)
 {
 	struct htab_probe probe = tern_htab_probe(&ip->path_table, h);
 	for (uint32_t slot; tern_htab_next(&probe, &slot);) {
@@ -184,8 +184,8 @@ static int choose(struct ip *ip, const struct tern_addr *src, const struct tern_
 	return 0;
 }
 
-struct path *tern_path_get(
-	struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst, int *err)
+struct path *tern_path_get(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst,
+	int *err)
 {
 	struct tern_addr from;
 	*err = choose(ip, src, dst, &from);

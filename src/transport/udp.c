@@ -75,8 +75,8 @@ static struct udp_socket *find_connected(const struct udp *udp, const struct ter
  * The socket bound to that very address, else one bound to any. With `clash`, whether a socket
  * with this local endpoint would get in the way: any address is in the way of all.
  */
-static struct udp_socket *find_bound(
-	const struct udp *udp, const struct tern_endpoint *local, bool clash)
+static struct udp_socket *find_bound(const struct udp *udp, const struct tern_endpoint *local,
+	bool clash)
 {
 	struct udp_socket *any = NULL;
 	bool wants_any = addr_is_none(&local->addr);
@@ -233,8 +233,8 @@ void tern_udp_fini(struct udp *udp)
 	tern_pool_fini(&udp->sockets);
 }
 
-int tern_udp_endpoint(
-	const struct tern_stack *stack, struct tern_udp handle, struct tern_endpoint *local)
+int tern_udp_endpoint(const struct tern_stack *stack, struct tern_udp handle,
+	struct tern_endpoint *local)
 {
 	const struct udp_socket *s = socket_of(tern_stack_udp_const(stack), handle);
 	if (!s)
@@ -333,8 +333,8 @@ static void enqueue(struct udp *udp, struct udp_socket *s, const struct ip_in *i
 	tern_notice_raise(udp->core, &s->notice, NOTICE(TERN_EV_UDP));
 }
 
-static enum tern_drop parse(
-	struct udp *udp, const struct ip_in *in, struct reader *r, struct udp_header *h)
+static enum tern_drop parse(struct udp *udp, const struct ip_in *in, struct reader *r,
+	struct udp_header *h)
 {
 	uint64_t pseudo = tern_pseudo_sum(&in->src, &in->dst, IPPROTO_UDP_NUM, in->len);
 	enum tern_drop why = tern_udp_parse(r, udp->core->csum, in->csum_valid ? NULL : &pseudo, h);
@@ -413,8 +413,8 @@ void tern_udp_error(struct udp *udp, const struct ip_error *error)
 	tern_notice_raise(udp->core, &s->notice, NOTICE(TERN_EV_UDP));
 }
 
-void tern_udp_notice_owner(
-	const struct udp *udp, const struct notice *notice, struct tern_udp *handle, void **user)
+void tern_udp_notice_owner(const struct udp *udp, const struct notice *notice,
+	struct tern_udp *handle, void **user)
 {
 	assert(notice->owner == NOTICE_UDP);
 	const struct udp_socket *s = (const struct udp_socket *)notice;

@@ -28,8 +28,8 @@ bool tern_udp_deliver(struct udp *udp, const struct ip_in *in);
 /* An ICMP error about a datagram that claims to be ours. */
 void tern_udp_error(struct udp *udp, const struct ip_error *error);
 /* Whose notice, of owner NOTICE_UDP, that is. */
-void tern_udp_notice_owner(
-	const struct udp *udp, const struct notice *notice, struct tern_udp *handle, void **user);
+void tern_udp_notice_owner(const struct udp *udp, const struct notice *notice,
+	struct tern_udp *handle, void **user);
 uint32_t tern_udp_count(const struct udp *udp);
 
 /* Provided by stack.c. */

@@ -10,8 +10,8 @@ static bool has_mtu(uint8_t type, uint8_t code)
 	return type == ICMP_UNREACHABLE && code == ICMP_CODE_FRAG_NEEDED;
 }
 
-enum tern_drop tern_icmpv4_parse(
-	struct reader *r, const struct csum_ops *csum, struct icmpv4_message *out)
+enum tern_drop tern_icmpv4_parse(struct reader *r, const struct csum_ops *csum,
+	struct icmpv4_message *out)
 {
 	size_t len = reader_left(r);
 	const uint8_t *p = reader_take(r, ICMP_HEADER_LEN);
@@ -50,8 +50,8 @@ void tern_icmpv4_emit(struct writer *w, const struct csum_ops *csum, const struc
 	store_be16(start + 2, csum_finish(sum));
 }
 
-enum tern_drop tern_icmpv4_quoted(
-	const struct icmpv4_message *m, struct ipv4_header *out, struct reader *transport)
+enum tern_drop tern_icmpv4_quoted(const struct icmpv4_message *m, struct ipv4_header *out,
+	struct reader *transport)
 {
 	*transport = reader(m->body, m->body_len);
 	if (tern_ipv4_parse_quoted(transport, out) != TERN_DROP_NONE)

@@ -30,16 +30,16 @@ struct icmpv4_message {
 };
 
 /* Parses the payload of an IPv4 packet, verifying the checksum. body points into r's bytes. */
-enum tern_drop tern_icmpv4_parse(
-	struct reader *r, const struct csum_ops *csum, struct icmpv4_message *out);
+enum tern_drop tern_icmpv4_parse(struct reader *r, const struct csum_ops *csum,
+	struct icmpv4_message *out);
 /* Writes 8 + body_len bytes with their checksum. */
-void tern_icmpv4_emit(
-	struct writer *w, const struct csum_ops *csum, const struct icmpv4_message *m);
+void tern_icmpv4_emit(struct writer *w, const struct csum_ops *csum,
+	const struct icmpv4_message *m);
 /*
  * Reads the packet quoted in an error's body: its IPv4 header (checksum not checked, total
  * length may exceed what is quoted) and r is left at the quoted transport bytes.
  */
-enum tern_drop tern_icmpv4_quoted(
-	const struct icmpv4_message *m, struct ipv4_header *out, struct reader *transport);
+enum tern_drop tern_icmpv4_quoted(const struct icmpv4_message *m, struct ipv4_header *out,
+	struct reader *transport);
 
 #endif

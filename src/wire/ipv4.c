@@ -82,8 +82,8 @@ static uint64_t sum_plain(const uint8_t *p)
 	return sum;
 }
 
-enum tern_drop tern_ipv4_parse(
-	struct reader *r, const struct csum_ops *csum, struct ipv4_header *out)
+enum tern_drop tern_ipv4_parse(struct reader *r, const struct csum_ops *csum,
+	struct ipv4_header *out)
 {
 	const uint8_t *p;
 	enum tern_drop drop = take_header(r, &p, out);
@@ -98,8 +98,8 @@ enum tern_drop tern_ipv4_parse(
 	if (csum_finish(sum) != 0)
 		return TERN_DROP_IP_CHECKSUM;
 	if (out->header_len > IPV4_HEADER_LEN) {
-		drop = parse_options(
-			p + IPV4_HEADER_LEN, (size_t)out->header_len - IPV4_HEADER_LEN, out);
+		drop = parse_options(p + IPV4_HEADER_LEN, (size_t)out->header_len - IPV4_HEADER_LEN,
+			out);
 		if (drop)
 			return drop;
 	}
@@ -150,8 +150,8 @@ void tern_ipv4_emit(struct writer *w, const struct ipv4_header *h)
  * Both families at once: the ::ffff: that a mapped address carries adds 0xffff, which is zero
  * in ones' complement arithmetic; so is counting 32-bit words instead of 16-bit ones.
  */
-uint64_t tern_pseudo_sum(
-	const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol, uint32_t len)
+uint64_t tern_pseudo_sum(const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol,
+	uint32_t len)
 {
 	uint64_t sum = (uint64_t)protocol + len;
 	for (size_t i = 0; i < sizeof src->byte; i += 4)

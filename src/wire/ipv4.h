@@ -31,8 +31,8 @@ struct ipv4_header {
  *, options well formed (a zero or overlong length, or a source route, is
  * IP_OPTIONS). On success r is cut to exactly the payload: trailing link padding is gone.
  */
-enum tern_drop tern_ipv4_parse(
-	struct reader *r, const struct csum_ops *csum, struct ipv4_header *out);
+enum tern_drop tern_ipv4_parse(struct reader *r, const struct csum_ops *csum,
+	struct ipv4_header *out);
 /*
  * The same for a packet quoted by ICMP: neither its checksum nor its options are looked at, and
  * its total length may exceed what r holds.
@@ -44,7 +44,7 @@ void tern_ipv4_emit(struct writer *w, const struct ipv4_header *h);
  * The sum of the pseudo-header for a transport checksum, of either family: addresses,
  * protocol and length (RFC 9293 3.1, RFC 8200 8.1).
  */
-uint64_t tern_pseudo_sum(
-	const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol, uint32_t len);
+uint64_t tern_pseudo_sum(const struct tern_addr *src, const struct tern_addr *dst, uint8_t protocol,
+	uint32_t len);
 
 #endif

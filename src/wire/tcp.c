@@ -59,8 +59,8 @@ static void store_sack(struct tcp_options *o, const uint8_t *value, size_t n)
 {
 	uint8_t count = 0;
 	for (size_t i = 0; i < n; i += 8) {
-		struct tcp_sack_block b = {
-			seq(load_be32(value + i)), seq(load_be32(value + i + 4))};
+		struct tcp_sack_block b = {seq(load_be32(value + i)),
+			seq(load_be32(value + i + 4))};
 		if (seq_lt(b.lo, b.hi))
 			o->sack[count++] = b;
 	}
@@ -91,8 +91,8 @@ static void store_syn_option(struct tcp_options *o, uint8_t kind, const uint8_t 
 }
 
 /* value has n bytes, as is_known() wants them. */
-static void store_option(
-	struct tcp_options *o, uint8_t kind, const uint8_t *value, size_t n, bool syn)
+static void store_option(struct tcp_options *o, uint8_t kind, const uint8_t *value, size_t n,
+	bool syn)
 {
 	switch (kind) {
 	case KIND_TIMESTAMP:

@@ -24,7 +24,7 @@ enum tern_drop tern_udp_parse(struct reader *r, const struct csum_ops *csum, con
  * Writes the 8-byte header of a datagram whose data has sum data_sum; a computed checksum of
  * zero is sent as all ones.
  */
-void tern_udp_emit(
-	struct writer *w, const struct udp_header *h, uint64_t pseudo, uint64_t data_sum);
+void tern_udp_emit(struct writer *w, const struct udp_header *h, uint64_t pseudo,
+	uint64_t data_sum);
 
 #endif

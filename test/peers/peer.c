@@ -126,8 +126,8 @@ static bool matches(const struct peer *p, uint64_t at, const uint8_t *data, size
 static struct tern_span pattern_at(const struct peer *p, uint64_t at, uint64_t end)
 {
 	size_t from = (size_t)(at % p->pattern_size), n = p->pattern_size - from;
-	return (struct tern_span){
-		(uint8_t *)(uintptr_t)p->pattern + from, end - at < n ? (size_t)(end - at) : n};
+	return (struct tern_span){(uint8_t *)(uintptr_t)p->pattern + from,
+		end - at < n ? (size_t)(end - at) : n};
 }
 
 /* What may be sent by now: all, or with echo as much as came. */
@@ -329,8 +329,8 @@ static int take_number(struct peer *p, int opt, const char *value)
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		if (table[i].opt != opt)
 			continue;
-		int rc = tern_options_number(
-			&p->options, "number", value, 0, UINT64_MAX / table[i].unit, &n);
+		int rc = tern_options_number(&p->options, "number", value, 0,
+			UINT64_MAX / table[i].unit, &n);
 		*table[i].to = n * table[i].unit;
 		return rc;
 	}

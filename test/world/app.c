@@ -7,8 +7,8 @@
 
 #include "test/world/world.h"
 
-struct conn *app_adopt(
-	struct world *w, struct host *h, struct tern_conn handle, const struct character *like)
+struct conn *app_adopt(struct world *w, struct host *h, struct tern_conn handle,
+	const struct character *like)
 {
 	if (w->conn_count == CONNS_MAX) {
 		tern_tcp_abort(h->stack, handle);
@@ -418,8 +418,8 @@ static struct conn *owner(struct world *w, struct host *h, const struct tern_eve
 	struct conn *c = ev->user;
 	if (!c || c->host != h || !c->open || c->handle.slot != ev->conn.slot ||
 		c->handle.generation != ev->conn.generation) {
-		world_fail(
-			w, "host %u: event %d for a handle that nobody holds", h->index, ev->kind);
+		world_fail(w, "host %u: event %d for a handle that nobody holds", h->index,
+			ev->kind);
 		return NULL;
 	}
 	return c;

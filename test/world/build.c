@@ -129,8 +129,8 @@ static void aim(struct world *w, struct rng *r)
 	if (o->local_port == 0)
 		o->local_port = 24999;
 	w->now = o->at;
-	struct tern_connect_opts opts = {
-		.local.port = o->local_port, .remote = {w->host[o->to].addr, o->remote_port}};
+	struct tern_connect_opts opts = {.local.port = o->local_port,
+		.remote = {w->host[o->to].addr, o->remote_port}};
 	if (make_stack(w, h) && tern_tcp_connect(h->stack, &opts, &conn) == 0 &&
 		tern_tcp_info(h->stack, conn, &info) == 0)
 		shift(w, (uint64_t)(uint32_t)(target - info.iss) * 4 * US);
@@ -146,8 +146,9 @@ static void listen_on(struct world *w, struct rng *r, struct host *h)
 {
 	for (unsigned i = 0; i < h->listeners; i++) {
 		struct listening *l = &h->listening[i];
-		struct tern_listen_opts opts = {
-			.local.port = l->port, .backlog = l->backlog, .user = l};
+		struct tern_listen_opts opts = {.local.port = l->port,
+			.backlog = l->backlog,
+			.user = l};
 		if (rng_percent(r, 15))
 			opts.rcvbuf = (uint32_t)rng_spread(r, 4096, 256 * KIB);
 		if (rng_percent(r, 15))

@@ -117,18 +117,18 @@ static void check_frame(struct world *w, const struct host *h, const struct tern
 		world_fail(w, "host %u made a frame of %u bytes with an MTU of %u", h->index, len,
 			h->opts.mtu);
 	if (f->gso_size && !(h->opts.offload & TERN_OFFLOAD_TSO))
-		world_fail(
-			w, "host %u made a large frame for a device that cannot cut it", h->index);
+		world_fail(w, "host %u made a large frame for a device that cannot cut it",
+			h->index);
 	if (f->csum_start && !(h->opts.offload & TERN_OFFLOAD_TX_CSUM))
-		world_fail(
-			w, "host %u left a checksum to a device that cannot finish it", h->index);
+		world_fail(w, "host %u left a checksum to a device that cannot finish it",
+			h->index);
 }
 
 static unsigned pull(struct world *w, struct host *h, unsigned max)
 {
 	for (unsigned i = 0; i < max; i++)
-		h->out[i] = (struct tern_frame){
-			.data = h->out_data + i * h->room, .capacity = (uint32_t)h->room};
+		h->out[i] = (struct tern_frame){.data = h->out_data + i * h->room,
+			.capacity = (uint32_t)h->room};
 	unsigned n = tern_output(h->stack, h->nif, h->out, max, w->now);
 	for (unsigned i = 0; i < n && !w->result.failed; i++) {
 		check_frame(w, h, &h->out[i]);

@@ -76,8 +76,8 @@ unsigned tally_rare_edges(const struct tally *t)
 	unsigned rare = 0;
 	for (unsigned from = 0; from < TERN_TCP_STATES; from++)
 		for (unsigned to = 0; to < TERN_TCP_STATES; to++) {
-			if (!tern_tcp_edge_legal(
-				    (enum tern_tcp_state)from, (enum tern_tcp_state)to) ||
+			if (!tern_tcp_edge_legal((enum tern_tcp_state)from,
+				    (enum tern_tcp_state)to) ||
 				t->edges[from][to] >= EDGE_COUNT)
 				continue;
 			rare++;

@@ -270,8 +270,8 @@ bool net_idle(const struct world *w);
 
 /* --- app.c, open.c ---------------------------------------------------------------------------- */
 
-struct conn *app_adopt(
-	struct world *w, struct host *h, struct tern_conn handle, const struct character *like);
+struct conn *app_adopt(struct world *w, struct host *h, struct tern_conn handle,
+	const struct character *like);
 void app_event(struct world *w, struct host *h, const struct tern_event *ev);
 /* Both ISNs are known: from here on it is known who writes to whom. */
 void app_connected(struct world *w, struct conn *c);

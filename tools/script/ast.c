@@ -80,8 +80,8 @@ void tern_script_free(struct script *script)
 	}
 }
 
-struct script_event *tern_script_add(
-	struct script *script, enum script_event_kind kind, int line, struct script_time time)
+struct script_event *tern_script_add(struct script *script, enum script_event_kind kind, int line,
+	struct script_time time)
 {
 	struct script_event *event = tern_script_alloc(script, sizeof *event);
 	*event = (struct script_event){.kind = kind, .line = line, .time = time};
@@ -121,8 +121,8 @@ struct script_expr *tern_script_symbol(struct script *script, int line, const ch
 	return expr;
 }
 
-struct script_expr *tern_script_function(
-	struct script *script, int line, const char *name, struct script_expr *arg)
+struct script_expr *tern_script_function(struct script *script, int line, const char *name,
+	struct script_expr *arg)
 {
 	if (strcmp(name, "htons") == 0 && arg->kind == EXPR_INTEGER)
 		return arg;
@@ -144,8 +144,8 @@ int64_t tern_script_seconds(const char *text)
 	return ns;
 }
 
-struct script_time tern_script_time(
-	struct script *script, int line, struct script_time from, struct script_time to)
+struct script_time tern_script_time(struct script *script, int line, struct script_time from,
+	struct script_time to)
 {
 	if (from.kind == TIME_ANY || to.kind == TIME_ANY)
 		tern_script_error(script, line, "* is no end of a range");
@@ -198,8 +198,8 @@ void tern_script_icmp(struct script *script, int line, struct script_packet *p, 
 	const char *code)
 {
 	if (!tern_script_icmp_find(type, code, &p->icmp_type, &p->icmp_code))
-		tern_script_error(
-			script, line, "no such ICMP message: %s %s", type, code ? code : "");
+		tern_script_error(script, line, "no such ICMP message: %s %s", type,
+			code ? code : "");
 }
 
 void tern_script_raw(struct script *script, int line, struct script_option *option, const char *hex)
@@ -231,8 +231,8 @@ static unsigned options_len(const struct script_packet *p)
 void tern_script_check(struct script *script, int line, const struct script_packet *p)
 {
 	if (p->protocol == PROTOCOL_ICMP && p->inbound && !p->has_quote)
-		tern_script_error(
-			script, line, "an ICMP error says about which packet: [1:1461(1460)]");
+		tern_script_error(script, line,
+			"an ICMP error says about which packet: [1:1461(1460)]");
 	if (p->protocol != PROTOCOL_TCP)
 		return;
 	if (p->has_quote)
@@ -248,6 +248,6 @@ void tern_script_check(struct script *script, int line, const struct script_pack
 	if (p->any_options)
 		tern_script_error(script, line, "<...> is for packets to be sent");
 	if (options_len(p) > 40)
-		tern_script_error(
-			script, line, "options take %u bytes, the header has 40", options_len(p));
+		tern_script_error(script, line, "options take %u bytes, the header has 40",
+			options_len(p));
 }

@@ -169,19 +169,19 @@ char *tern_script_copy(struct script *script, const char *text, size_t len);
 /* Notes the first error. */
 void tern_script_error(struct script *script, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-struct script_event *tern_script_add(
-	struct script *script, enum script_event_kind kind, int line, struct script_time time);
+struct script_event *tern_script_add(struct script *script, enum script_event_kind kind, int line,
+	struct script_time time);
 void tern_script_add_option(struct script *script, int line, const char *text);
 struct script_expr *tern_script_expr(struct script *script, enum script_expr_kind kind);
 /* An integer for a symbol such as O_NONBLOCK. */
 struct script_expr *tern_script_symbol(struct script *script, int line, const char *name);
 /* htons(80), inet_addr("192.0.2.1"): both are in host order here. */
-struct script_expr *tern_script_function(
-	struct script *script, int line, const char *name, struct script_expr *arg);
+struct script_expr *tern_script_function(struct script *script, int line, const char *name,
+	struct script_expr *arg);
 /* Seconds as written, to ns without rounding ".1" wrong. */
 int64_t tern_script_seconds(const char *text);
-struct script_time tern_script_time(
-	struct script *script, int line, struct script_time from, struct script_time to);
+struct script_time tern_script_time(struct script *script, int line, struct script_time from,
+	struct script_time to);
 /* "S.", "FP.", "-"; sets packet->flags. */
 void tern_script_flags(struct script *script, int line, struct script_packet *p, const char *text);
 /* [ect0], [badsum], [port 5000] */
@@ -191,8 +191,8 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 void tern_script_icmp(struct script *script, int line, struct script_packet *p, const char *type,
 	const char *code);
 /* "FO 0123abcd" and options by number */
-void tern_script_raw(
-	struct script *script, int line, struct script_option *option, const char *hex);
+void tern_script_raw(struct script *script, int line, struct script_option *option,
+	const char *hex);
 /* A packet's last check, once all of it was read. */
 void tern_script_check(struct script *script, int line, const struct script_packet *p);
 /* errno by name, 0 if unknown. */

@@ -18,8 +18,8 @@ int64_t tern_script_arg_int(struct run *run, const struct script_pending *p, uns
 	if (arg && arg->kind == EXPR_INTEGER)
 		return arg->value;
 	if (arg && arg->kind != EXPR_ANY)
-		tern_script_fail(
-			run, "argument %u of %s() is no integer", n + 1, p->event->call->name);
+		tern_script_fail(run, "argument %u of %s() is no integer", n + 1,
+			p->event->call->name);
 	return 0;
 }
 

@@ -40,8 +40,8 @@ bool tern_script_item(const struct script_expr *expr, const char *name, int64_t 
 /* The open descriptor that the first argument names, or NULL. */
 struct script_fd *tern_script_fd(struct run *run, const struct script_pending *p);
 /* "..." leaves ep alone; {sa_family = AF_INET, sin_port = htons(80), ...} sets its parts. */
-void tern_script_endpoint(
-	struct run *run, const struct script_expr *expr, struct tern_endpoint *ep);
+void tern_script_endpoint(struct run *run, const struct script_expr *expr,
+	struct tern_endpoint *ep);
 /* An error of the connection: told once, then as if it were never there (0). */
 int tern_script_take_error(struct script_fd *fd, int err);
 void tern_script_apply_options(struct run *run, struct script_fd *fd);

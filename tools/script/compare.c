@@ -38,8 +38,8 @@ static void compare_stamp(struct diff *d, const struct script_option *want,
 		compare_number(d, "TS ecr", want->ecr, got->ecr);
 }
 
-static void compare_sack(
-	struct diff *d, const struct script_option *want, const struct script_option *got)
+static void compare_sack(struct diff *d, const struct script_option *want,
+	const struct script_option *got)
 {
 	compare_number(d, "SACK blocks", want->blocks, got->blocks);
 	for (unsigned k = 0; k < want->blocks && k < got->blocks; k++)

@@ -116,8 +116,8 @@ static uint8_t *put_tcp(uint8_t *at, const struct script_packet *p)
 }
 
 /* The packet of tern's that an ICMP error returns: enough of it to be recognised. */
-static uint8_t *put_quote(
-	uint8_t *at, const struct script_addresses *addresses, const struct script_packet *p)
+static uint8_t *put_quote(uint8_t *at, const struct script_addresses *addresses,
+	const struct script_packet *p)
 {
 	struct script_packet ip = {.protocol = PROTOCOL_TCP};
 	at = put_ip(at, addresses->local, addresses->remote, &ip, 20 + p->quote_len);
@@ -128,8 +128,8 @@ static uint8_t *put_quote(
 	return at + 12;
 }
 
-static uint8_t *put_icmp(
-	uint8_t *at, const struct script_addresses *addresses, const struct script_packet *p)
+static uint8_t *put_icmp(uint8_t *at, const struct script_addresses *addresses,
+	const struct script_packet *p)
 {
 	uint8_t *header = at;
 	at[0] = p->icmp_type;
@@ -228,8 +228,8 @@ static const char *get_options(struct script_packet *p, const uint8_t *at, uint3
 	return NULL;
 }
 
-static const char *get_tcp(
-	struct script_packet *p, const uint8_t *at, uint32_t len, const uint8_t **payload)
+static const char *get_tcp(struct script_packet *p, const uint8_t *at, uint32_t len,
+	const uint8_t **payload)
 {
 	uint32_t header = len >= 20 ? 4u * (at[12] >> 4) : 0;
 	if (header < 20 || header > len)
@@ -255,8 +255,8 @@ static const char *get_tcp(
 	return get_options(p, at + 20, header - 20);
 }
 
-static const char *get_udp(
-	struct script_packet *p, const uint8_t *at, uint32_t len, const uint8_t **payload)
+static const char *get_udp(struct script_packet *p, const uint8_t *at, uint32_t len,
+	const uint8_t **payload)
 {
 	if (len < 8 || get16(at + 4) != len)
 		return "the UDP length is wrong";
@@ -283,8 +283,8 @@ static const char *get_icmp(struct script_packet *p, const uint8_t *at, uint32_t
 	return NULL;
 }
 
-static const char *get_ip(
-	const struct script_addresses *addresses, const uint8_t *data, uint32_t len)
+static const char *get_ip(const struct script_addresses *addresses, const uint8_t *data,
+	uint32_t len)
 {
 	if (len < IP_HEADER || data[0] != 0x45)
 		return "not an IPv4 packet with a header of 20 bytes";

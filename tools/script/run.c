@@ -50,8 +50,9 @@ struct script_flow *tern_script_flow(struct run *run, uint16_t local_port, uint1
 		return run->current;
 	}
 	struct script_flow *flow = &run->flow[run->flows++];
-	*flow = (struct script_flow){
-		.local_port = local_port, .remote_port = remote_port, .renumbers = true};
+	*flow = (struct script_flow){.local_port = local_port,
+		.remote_port = remote_port,
+		.renumbers = true};
 	return run->current = flow;
 }
 
@@ -72,8 +73,8 @@ struct seen {
 	const struct script_flow *flow;
 };
 
-static struct seen look(
-	struct run *run, const struct script_frame *f, const struct script_packet *want)
+static struct seen look(struct run *run, const struct script_frame *f,
+	const struct script_packet *want)
 {
 	struct seen s = {0};
 	s.wrong = tern_script_decode(&run->set.addresses, f->data, f->len, &s.packet, &s.payload);
@@ -136,8 +137,8 @@ static void inject(struct run *run, const struct script_packet *packet)
 	if (packet->len > SCRIPT_PACKET_MAX - 100)
 		tern_script_fail(run, "too long for a packet");
 	else
-		tern_script_inject(
-			run, bytes, tern_script_build(&run->set.addresses, &live, place, bytes));
+		tern_script_inject(run, bytes,
+			tern_script_build(&run->set.addresses, &live, place, bytes));
 	free(bytes);
 }
 
@@ -163,8 +164,8 @@ static void fail_packet(struct run *run, const struct script_packet *want, const
 	size_t len = 0;
 	for (char *line; (line = strsep(&list, "\n"));)
 		if (*line && len < sizeof indented)
-			len += (size_t)snprintf(
-				indented + len, sizeof indented - len, "\n    %s", line);
+			len += (size_t)snprintf(indented + len, sizeof indented - len, "\n    %s",
+				line);
 	tern_script_fail(run, "not the packet expected\n    want  %.6f  %s\n    got   %.6f  %s%s",
 		(double)from / 1e9, tern_script_packet_text(want, wanted), (double)time / 1e9,
 		show(run, s, got), indented);
@@ -218,8 +219,8 @@ static int64_t expect(struct run *run, const struct script_packet *want, int64_t
 }
 
 /* Returns the time that events after this one count from. */
-static int64_t run_packet(
-	struct run *run, const struct script_event *event, int64_t from, int64_t to)
+static int64_t run_packet(struct run *run, const struct script_event *event, int64_t from,
+	int64_t to)
 {
 	if (event->packet->inbound) {
 		bool good = begin(run, from);
@@ -268,8 +269,8 @@ static void finish(struct run *run)
 	tern_script_advance(run, end + run->set.tolerance);
 	if (!run->failed && run->calls) {
 		run->line = run->pending[0].event->line;
-		tern_script_fail(
-			run, "%s() is still blocked at the end", run->pending[0].event->call->name);
+		tern_script_fail(run, "%s() is still blocked at the end",
+			run->pending[0].event->call->name);
 	}
 	if (!run->failed && run->sent)
 		fail_unexpected(run, "after the last line");

@@ -120,8 +120,10 @@ struct outcome tern_script_call_accept(struct run *run, struct script_pending *p
 
 static int start_connect(struct run *run, struct script_fd *fd)
 {
-	struct tern_connect_opts opts = {
-		.remote = fd->remote, .user = fd, .rcvbuf = fd->rcvbuf, .sndbuf = fd->sndbuf};
+	struct tern_connect_opts opts = {.remote = fd->remote,
+		.user = fd,
+		.rcvbuf = fd->rcvbuf,
+		.sndbuf = fd->sndbuf};
 	if (fd->bound)
 		opts.local = fd->local;
 	int err = tern_tcp_connect(run->stack, &opts, &fd->conn);

@@ -67,12 +67,12 @@ static bool find_option(int64_t level, int64_t name, enum tern_tcp_option *optio
 void tern_script_apply_options(struct run *run, struct script_fd *fd)
 {
 	for (unsigned k = 0; k < fd->options; k++)
-		(void)tern_tcp_option_set(
-			run->stack, fd->conn, fd->option[k].option, fd->option[k].value);
+		(void)tern_tcp_option_set(run->stack, fd->conn, fd->option[k].option,
+			fd->option[k].value);
 }
 
-static struct outcome set_option(
-	struct run *run, struct script_fd *fd, enum tern_tcp_option option, int64_t value)
+static struct outcome set_option(struct run *run, struct script_fd *fd, enum tern_tcp_option option,
+	int64_t value)
 {
 	if (fd->kind == FD_CONN)
 		return outcome_of(tern_tcp_option_set(run->stack, fd->conn, option, value));
@@ -124,8 +124,8 @@ static int64_t take_so_error(struct run *run, struct script_fd *fd)
 	return tern_script_err_errno(tern_script_take_error(fd, info.error));
 }
 
-static int get_option(
-	struct run *run, struct script_fd *fd, enum tern_tcp_option option, int64_t *value)
+static int get_option(struct run *run, struct script_fd *fd, enum tern_tcp_option option,
+	int64_t *value)
 {
 	if (fd->kind == FD_CONN)
 		return tern_tcp_option_get(run->stack, fd->conn, option, value);

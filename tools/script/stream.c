@@ -164,8 +164,8 @@ static struct outcome write_stream(struct run *run, struct script_pending *p, st
 	return outcome_of(err ? err : TERN_EPIPE);
 }
 
-static struct outcome write_datagram(
-	struct run *run, struct script_pending *p, struct script_fd *fd)
+static struct outcome write_datagram(struct run *run, struct script_pending *p,
+	struct script_fd *fd)
 {
 	int64_t len = tern_script_arg_int(run, p, 2);
 	const struct script_expr *address = tern_script_arg(p, 4);

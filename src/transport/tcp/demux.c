@@ -60,8 +60,8 @@ struct tcb *tern_demux_find(const struct tcp *tcp, const struct tern_addr *local
 	return NULL;
 }
 
-struct listener *tern_demux_listener(
-	const struct tcp *tcp, const struct tern_addr *local, uint16_t port)
+struct listener *tern_demux_listener(const struct tcp *tcp, const struct tern_addr *local,
+	uint16_t port)
 {
 	struct listener *wildcard = NULL;
 	struct htab_probe probe = tern_htab_probe(&tcp->listening, tern_listening_hash(tcp, port));

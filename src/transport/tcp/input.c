@@ -305,8 +305,8 @@ static void to_connection(struct arrival *a)
 		run_steps(a);
 }
 
-static void to_listener(
-	struct tcp *tcp, const struct ip_in *in, struct tcp_segment *seg, uint32_t iss_floor)
+static void to_listener(struct tcp *tcp, const struct ip_in *in, struct tcp_segment *seg,
+	uint32_t iss_floor)
 {
 	struct listener *l = tern_demux_listener(tcp, &in->dst, seg->dst_port);
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_IN, NULL, in, seg, seg->window);
@@ -326,8 +326,8 @@ static bool checksum_good(const struct tcp *tcp, const struct ip_in *in)
 	return csum_fold(sum + tcp->core->csum->sum(in->data, in->len)) == 0xffff;
 }
 
-static enum tern_drop examine(
-	const struct tcp *tcp, const struct ip_in *in, struct tcp_segment *seg)
+static enum tern_drop examine(const struct tcp *tcp, const struct ip_in *in,
+	struct tcp_segment *seg)
 {
 	if (in->group)
 		return TERN_DROP_TCP_BROADCAST;

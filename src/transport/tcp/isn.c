@@ -16,8 +16,8 @@ static uint64_t pair_secret(const struct siphash_key *key, const struct tern_add
 /* RFC 6528 3: ISN = M + F(local, remote, secret); M ticks every 4 us (RFC 9293 3.4.1, MUST-8). */
 tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb)
 {
-	uint64_t f = pair_secret(
-		&tcp->isn_key, &tcb->path->src, tcb->local_port, &tcb->path->dst, tcb->remote_port);
+	uint64_t f = pair_secret(&tcp->isn_key, &tcb->path->src, tcb->local_port, &tcb->path->dst,
+		tcb->remote_port);
 	return seq((uint32_t)(tcp->core->now / 4000) + (uint32_t)f);
 }
 
@@ -49,8 +49,8 @@ static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, ui
  * Algorithm 4 of RFC 6056 (double hash): the start depends on the peer by one key, the
  * counter walked on is one of many, chosen by another part of the hash.
  */
-uint16_t tern_port_pick(
-	struct tcp *tcp, const struct tern_addr *local, const struct tern_endpoint *remote)
+uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
+	const struct tern_endpoint *remote)
 {
 	int32_t low = tcp->core->set.ip_local_port_min, high = tcp->core->set.ip_local_port_max;
 	if (high < low)

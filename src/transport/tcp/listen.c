@@ -105,8 +105,8 @@ void tern_listen_reset_all(struct tcp *tcp, struct listener *l)
 }
 
 /* The child of a SYN, in SYN_RECEIVED; NULL when memory is short. */
-static struct tcb *child(
-	struct tcp *tcp, struct listener *l, const struct ip_in *in, const struct tcp_segment *seg)
+static struct tcb *child(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *seg)
 {
 	int err;
 	struct tcb_endpoints ends = {{in->dst, seg->dst_port}, {in->src, seg->src_port}};

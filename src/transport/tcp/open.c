@@ -23,8 +23,8 @@ void tern_open_learn(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 	tcb->rcv.irs = syn->seq;
 	tcb->rcv.nxt = seq_add(syn->seq, 1);
 	/* What our own SYN offered, if it went out before the peer's was known, was a size. */
-	tcb->rcv.adv = seq_add(
-		tcb->rcv.nxt, tcb->state == TERN_TCP_SYN_SENT ? tern_window_in_syn(tcb) : 0);
+	tcb->rcv.adv = seq_add(tcb->rcv.nxt,
+		tcb->state == TERN_TCP_SYN_SENT ? tern_window_in_syn(tcb) : 0);
 	tcb->rcv.acked = tcb->rcv.nxt;
 	tcb->snd.wnd = syn->window; /* RFC 7323 2.2: never scaled in a SYN */
 	tcb->snd.wl1 = syn->seq;

@@ -154,8 +154,8 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
-static bool plan_new(
-	const struct tcp *tcp, struct tcb *tcb, struct plan *plan, const struct tern_frame *frame)
+static bool plan_new(const struct tcp *tcp, struct tcb *tcb, struct plan *plan,
+	const struct tern_frame *frame)
 {
 	struct outlook o = look(tcb);
 	if (o.avail == 0 && !o.fin)
@@ -243,8 +243,8 @@ static bool make_ready(struct tcp *tcp, struct tcb *tcb)
 	return tern_tcb_side(tcp, tcb);
 }
 
-static bool choose(
-	struct tcp *tcp, struct tcb *tcb, struct plan *plan, const struct tern_frame *frame)
+static bool choose(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
+	const struct tern_frame *frame)
 {
 	*plan = (struct plan){0};
 	if (tcb_syn_unacked(tcb) || tcb->state == TERN_TCP_SYN_SENT)

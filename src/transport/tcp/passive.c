@@ -66,8 +66,8 @@ static void set_up(struct tcp *tcp, struct listener *l, const struct tern_listen
 	l->notice.owner = NOTICE_LISTENER;
 }
 
-int tern_tcp_listen(
-	struct tern_stack *stack, const struct tern_listen_opts *opts, struct tern_listener *out)
+int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opts,
+	struct tern_listener *out)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	struct tern_endpoint local = opts->local;
@@ -84,8 +84,8 @@ int tern_tcp_listen(
 		tern_pool_put(&tcp->listeners, l);
 		return err;
 	}
-	tern_trace_listener_state(
-		tcp, l, TERN_TCP_CLOSED, TERN_TCP_LISTEN, TERN_CAUSE_OPEN_PASSIVE);
+	tern_trace_listener_state(tcp, l, TERN_TCP_CLOSED, TERN_TCP_LISTEN,
+		TERN_CAUSE_OPEN_PASSIVE);
 	*out = (struct tern_listener){slot, l->generation};
 	return 0;
 }
@@ -118,8 +118,8 @@ int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listene
 	return 0;
 }
 
-int tern_tcp_listen_endpoint(
-	const struct tern_stack *stack, struct tern_listener listener, struct tern_endpoint *out)
+int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener,
+	struct tern_endpoint *out)
 {
 	const struct listener *l = find(tern_stack_tcp_const(stack), listener);
 	if (!l)

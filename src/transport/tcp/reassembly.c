@@ -52,8 +52,8 @@ static uint32_t take_in_order(struct tcp *tcp, struct tcb *tcb, struct range r, 
 {
 	struct rangeset *ranges = &tcb->side->ranges;
 	if (!ranges->count)
-		return (uint32_t)tern_ring_append(
-			&tcb->receive, &tcp->core->chunks, data, seq_diff(r.hi, r.lo));
+		return (uint32_t)tern_ring_append(&tcb->receive, &tcp->core->chunks, data,
+			seq_diff(r.hi, r.lo));
 	tern_seq stop = store_gaps(tcp, tcb, r, data);
 	if (seq_eq(stop, r.hi))
 		stop = complete_to(ranges, r.hi);

@@ -44,8 +44,9 @@ void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_RESET_RATE);
 		return;
 	}
-	struct tcp_segment s = {
-		.src_port = seg->dst_port, .dst_port = seg->src_port, .flags = TCP_RST};
+	struct tcp_segment s = {.src_port = seg->dst_port,
+		.dst_port = seg->src_port,
+		.flags = TCP_RST};
 	if (seg->flags & TCP_ACK) {
 		s.seq = seg->ack;
 	} else {

@@ -35,8 +35,8 @@ static void update(struct tcb *tcb, uint64_t sample)
 
 /* The sample from a timed segment, else from an echoed timestamp (RFC 7323 4), which is safe
  * also when the segment was sent more than once. */
-static uint64_t sample_of(
-	const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg)
+static uint64_t sample_of(const struct tcp *tcp, const struct tcb *tcb,
+	const struct tcp_segment *seg)
 {
 	const struct tcb_side *side = tcb->side;
 	if (side && side->timing && seq_leq(side->timed_end, seg->ack))

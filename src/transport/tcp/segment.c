@@ -57,8 +57,8 @@ static void add_text(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 	}
 	sum += csum->sum(header, header_len);
 	if (s->data_len)
-		sum += csum_fold(tern_ring_copy_sum(
-			&tcb->send, offset, header + header_len, s->data_len, csum));
+		sum += csum_fold(tern_ring_copy_sum(&tcb->send, offset, header + header_len,
+			s->data_len, csum));
 	store_be16(header + CSUM_OFFSET, csum_finish(sum));
 }
 
@@ -111,8 +111,8 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 	tern_timer_data_sent(tcp, tcb);
 }
 
-void tern_segment_build(
-	struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct tern_frame *frame)
+void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
+	struct tern_frame *frame)
 {
 	bool syn = plan->flags & TCP_SYN;
 	struct tcp_segment s = {
@@ -135,8 +135,9 @@ void tern_segment_build(
 		frame->gso_size = (uint16_t)mss;
 		frame->header_len = (uint16_t)(tcb->path->header_len + header_len);
 	}
-	struct ip_out out = {
-		.protocol = IPPROTO_TCP_NUM, .dont_fragment = true, .len = header_len + plan->len};
+	struct ip_out out = {.protocol = IPPROTO_TCP_NUM,
+		.dont_fragment = true,
+		.len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);
 	count(tcp, tcb, plan, mss);
 	numbers_sent(tcp, tcb, plan);

@@ -123,8 +123,8 @@ static int set_maxseg(struct tcb *tcb, int64_t value)
 	return 0;
 }
 
-int tern_tcp_option_set(
-	struct tern_stack *stack, struct tern_conn conn, enum tern_tcp_option option, int64_t value)
+int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
+	enum tern_tcp_option option, int64_t value)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	struct tcb *tcb = tern_tcb_of(tcp, conn);

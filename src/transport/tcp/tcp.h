@@ -74,8 +74,8 @@ void tern_demux_remove(struct tcp *tcp, struct tcb *tcb);
 struct tcb *tern_demux_find(const struct tcp *tcp, const struct tern_addr *local,
 	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port);
 /* The listener for a local address and port: an exact address beats the wildcard. */
-struct listener *tern_demux_listener(
-	const struct tcp *tcp, const struct tern_addr *local, uint16_t port);
+struct listener *tern_demux_listener(const struct tcp *tcp, const struct tern_addr *local,
+	uint16_t port);
 
 uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
 
@@ -84,15 +84,15 @@ uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
 tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb);              /* RFC 6528 */
 uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tcb *tcb); /* RFC 7323 5.4 */
 /* RFC 6056 3.3.4; 0 when no port is free. */
-uint16_t tern_port_pick(
-	struct tcp *tcp, const struct tern_addr *local, const struct tern_endpoint *remote);
+uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
+	const struct tern_endpoint *remote);
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- state.c -------------------------------------------------------------------------- */
 
 /* The only writer of tcb->state: checks the edge, acts on entry, tells the listener. */
-void tern_tcb_enter(
-	struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to, enum tern_cause cause);
+void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to,
+	enum tern_cause cause);
 
 /* --- listen.c ------------------------------------------------------------------------- */
 
@@ -168,8 +168,8 @@ struct plan {
 	uint8_t reason; /* enum tern_retransmit_reason */
 };
 /* Builds it in the frame, moves snd.nxt, tells timers and listener. */
-void tern_segment_build(
-	struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct tern_frame *frame);
+void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
+	struct tern_frame *frame);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
@@ -204,8 +204,8 @@ bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor);
 void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why);
 void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,
 	const struct ip_in *in, const struct tcp_segment *seg, uint32_t window);
-void tern_trace_state(
-	struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from, enum tern_cause cause);
+void tern_trace_state(struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from,
+	enum tern_cause cause);
 void tern_trace_listener_state(struct tcp *tcp, const struct listener *l, enum tern_tcp_state from,
 	enum tern_tcp_state to, enum tern_cause cause);
 void tern_trace_retransmit(struct tcp *tcp, const struct tcb *tcb, const struct plan *plan);

@@ -17,8 +17,8 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 	};
 }
 
-static struct tern_trace about(
-	const struct tcp *tcp, const struct tcb *tcb, enum tern_trace_kind kind)
+static struct tern_trace about(const struct tcp *tcp, const struct tcb *tcb,
+	enum tern_trace_kind kind)
 {
 	struct tern_trace t = {.kind = kind, .nif = -1};
 	describe(tcp, tcb, &t);
@@ -83,8 +83,8 @@ void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct
 	tern_core_trace(tcp->core, &t);
 }
 
-void tern_trace_state(
-	struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from, enum tern_cause cause)
+void tern_trace_state(struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from,
+	enum tern_cause cause)
 {
 	if (!core_traced(tcp->core))
 		return;

@@ -18,8 +18,8 @@ static struct tern_conn handle(const struct tcp *tcp, const struct tcb *tcb)
 
 /* --- active OPEN ------------------------------------------------------------------------- */
 
-static int choose_local(
-	struct tcp *tcp, const struct tern_connect_opts *opts, struct tcb_endpoints *ends)
+static int choose_local(struct tcp *tcp, const struct tern_connect_opts *opts,
+	struct tcb_endpoints *ends)
 {
 	*ends = (struct tcb_endpoints){opts->local, opts->remote};
 	if (tern_addr_is_unspecified(&ends->local.addr)) {
@@ -35,8 +35,8 @@ static int choose_local(
 	return ends->local.port ? 0 : TERN_EADDRNOTAVAIL;
 }
 
-int tern_tcp_connect(
-	struct tern_stack *stack, const struct tern_connect_opts *opts, struct tern_conn *out)
+int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *opts,
+	struct tern_conn *out)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	struct tcb_endpoints ends;
@@ -102,8 +102,8 @@ static void sent(struct tcp *tcp, struct tcb *tcb)
 		tern_want_send(tcp, tcb);
 }
 
-ptrdiff_t tern_tcp_write(
-	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len)
+ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	struct tcb *tcb;
@@ -122,8 +122,8 @@ ptrdiff_t tern_tcp_write(
 	return (ptrdiff_t)n;
 }
 
-ptrdiff_t tern_tcp_write_urgent(
-	struct tern_stack *stack, struct tern_conn conn, const void *data, size_t len)
+ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	ptrdiff_t n = tern_tcp_write(stack, conn, data, len);

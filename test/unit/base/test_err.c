@@ -19,10 +19,10 @@ static void every_error_has_a_name_and_a_text_of_its_own(void **state)
 		assert_true(strlen(tern_err_text(every_error[i])) > 0);
 		for (size_t j = 0; j < i; j++) {
 			assert_int_not_equal(every_error[i], every_error[j]);
-			assert_string_not_equal(
-				tern_err_name(every_error[i]), tern_err_name(every_error[j]));
-			assert_string_not_equal(
-				tern_err_text(every_error[i]), tern_err_text(every_error[j]));
+			assert_string_not_equal(tern_err_name(every_error[i]),
+				tern_err_name(every_error[j]));
+			assert_string_not_equal(tern_err_text(every_error[i]),
+				tern_err_text(every_error[j]));
 		}
 	}
 	assert_string_equal(tern_err_name(TERN_ECONNRESET), "TERN_ECONNRESET");

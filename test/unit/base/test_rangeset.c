@@ -160,8 +160,8 @@ static void a_full_set_still_merges_but_takes_no_new_range(void **state)
 	struct fixture f;
 	open_fixture(&f);
 	for (uint32_t i = 0; i < 4; i++)
-		assert_int_equal(
-			tern_rangeset_add(&f.set, &f.nodes, range(10 * i, 10 * i + 5), 4), 0);
+		assert_int_equal(tern_rangeset_add(&f.set, &f.nodes, range(10 * i, 10 * i + 5), 4),
+			0);
 	assert_int_equal(tern_rangeset_add(&f.set, &f.nodes, range(100, 101), 4), TERN_ENOSPC);
 	ASSERT_RANGES(&f, {0, 5}, {10, 15}, {20, 25}, {30, 35});
 	assert_int_equal(tern_rangeset_add(&f.set, &f.nodes, range(5, 12), 4), 0);

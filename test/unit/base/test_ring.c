@@ -276,8 +276,8 @@ static void consumed_chunks_go_back_at_once(void **state)
 	(void)state;
 	struct fixture *f = set_up(1);
 	test_rand_fill(&f->rand, f->byte, 10 * RING_CHUNK);
-	assert_int_equal(
-		tern_ring_append(&f->ring, &f->chunks, f->byte, 10 * RING_CHUNK), 10 * RING_CHUNK);
+	assert_int_equal(tern_ring_append(&f->ring, &f->chunks, f->byte, 10 * RING_CHUNK),
+		10 * RING_CHUNK);
 	assert_int_equal(tern_ring_chunks(&f->ring), 10);
 	for (uint32_t left = 10; left > 0; left--) {
 		tern_ring_consume(&f->ring, &f->chunks, RING_CHUNK - 1);
@@ -396,8 +396,8 @@ static void sums_join_over_odd_chunk_borders(void **state)
 		for (uint32_t cut = 0; cut < 5; cut++) {
 			const size_t n = 2 * RING_CHUNK + cut;
 			tern_ring_append(&f->ring, &f->chunks, f->byte, lead);
-			assert_true(tern_ring_store_sum(
-				&f->ring, &f->chunks, lead, f->byte + lead, n, f->csum, &sum));
+			assert_true(tern_ring_store_sum(&f->ring, &f->chunks, lead, f->byte + lead,
+				n, f->csum, &sum));
 			assert_int_equal(csum_fold(sum), plain_sum(f->byte + lead, n));
 			tern_ring_extend(&f->ring, (uint32_t)n);
 			const uint64_t again = tern_ring_copy_sum(&f->ring, lead, out, n, f->csum);

@@ -43,8 +43,8 @@ static inline void play_tell(struct play *p, unsigned us, struct tern_trace t)
 	p->to.see(p->to.context, &t);
 }
 
-static inline void play_state(
-	struct play *p, unsigned us, enum tern_tcp_state to, enum tern_cause cause)
+static inline void play_state(struct play *p, unsigned us, enum tern_tcp_state to,
+	enum tern_cause cause)
 {
 	struct tern_trace t = {.kind = TERN_TRACE_STATE, .nif = -1, .has_conn = true};
 	t.state.from = p->state[p->server];
@@ -55,11 +55,13 @@ static inline void play_state(
 }
 
 /* A segment as one side numbers it; a SYN brings the usual options. */
-static inline struct tern_segment play_segment(
-	bool server, int flags, uint32_t seq, uint32_t ack, uint32_t len)
+static inline struct tern_segment play_segment(bool server, int flags, uint32_t seq, uint32_t ack,
+	uint32_t len)
 {
-	struct tern_segment s = {
-		.flags = (uint16_t)flags, .len = len, .window = 65535, .wscale = -1};
+	struct tern_segment s = {.flags = (uint16_t)flags,
+		.len = len,
+		.window = 65535,
+		.wscale = -1};
 	s.seq = (server ? 9000 : 1000) + seq;
 	s.ack = flags & A ? (server ? 1000 : 9000) + ack : 0;
 	if (flags & S) {
@@ -70,8 +72,8 @@ static inline struct tern_segment play_segment(
 	return s;
 }
 
-static inline void play_send(
-	struct play *p, unsigned us, int flags, uint32_t seq, uint32_t ack, uint32_t len)
+static inline void play_send(struct play *p, unsigned us, int flags, uint32_t seq, uint32_t ack,
+	uint32_t len)
 {
 	struct tern_trace t = {.kind = TERN_TRACE_SEGMENT_OUT, .nif = 1, .has_conn = true};
 	t.segment = play_segment(p->server, flags, seq, ack, len);

@@ -11,13 +11,13 @@ static void frames_cross_a_pair_with_their_marks(void **state)
 	static uint8_t data[65000];
 	struct test_rand rand = {1};
 	test_rand_fill(&rand, data, sizeof data);
-	struct tern_frame out[2] = {
-		{.data = data, .len = 60, .csum_valid = true}, {.data = data,
-								       .len = sizeof data,
-								       .csum_start = 34,
-								       .csum_offset = 16,
-								       .gso_size = 1448,
-								       .header_len = 66}};
+	struct tern_frame out[2] = {{.data = data, .len = 60, .csum_valid = true},
+		{.data = data,
+			.len = sizeof data,
+			.csum_start = 34,
+			.csum_offset = 16,
+			.gso_size = 1448,
+			.header_len = 66}};
 	struct tern_frame in[8];
 	assert_int_equal(tern_pair_open(ends, 1500), 0);
 	assert_int_equal(tern_device_recv(ends[1], in, 8, 0), 0);
@@ -128,8 +128,8 @@ static void an_impaired_device_holds_what_a_full_one_refuses(void **state)
 static void a_bad_device_name_is_an_error_with_a_sentence(void **state)
 {
 	(void)state;
-	static const char *const bad[] = {
-		"", "tap", "tap:", "eth:x", "tap:a-name-of-sixteen", "tap:x@", "tap:x@/no/such/ns"};
+	static const char *const bad[] = {"", "tap", "tap:", "eth:x", "tap:a-name-of-sixteen",
+		"tap:x@", "tap:x@/no/such/ns"};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		assert_null(tern_device_open(bad[i], NULL));
 		assert_true(strlen(tern_host_error()) > 5);

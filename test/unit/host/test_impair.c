@@ -19,8 +19,8 @@ static void push_numbered(struct tern_wire *wire, uint32_t number, uint32_t len,
 {
 	uint8_t data[2000] = {0};
 	memcpy(data, &number, sizeof number);
-	tern_wire_push(
-		wire, &(struct tern_frame){.data = data, .len = len, .csum_valid = true}, now);
+	tern_wire_push(wire, &(struct tern_frame){.data = data, .len = len, .csum_valid = true},
+		now);
 }
 
 static bool pop_number(struct tern_wire *wire, uint32_t *number, uint64_t now)
@@ -270,8 +270,10 @@ static void an_unfinished_checksum_is_finished_before_the_damage(void **state)
 		uint8_t data[40] = {[10] = 1, [20] = 0x12, [21] = 0x34, [39] = 5}, whole[40];
 		struct tern_frame frame, finished;
 		memcpy(whole, data, sizeof whole);
-		finished = (struct tern_frame){
-			.data = whole, .len = 40, .csum_start = 10, .csum_offset = 4};
+		finished = (struct tern_frame){.data = whole,
+			.len = 40,
+			.csum_start = 10,
+			.csum_offset = 4};
 		assert_true(tern_frame_finish_csum(&finished));
 		tern_wire_push(wire,
 			&(struct tern_frame){.data = data,

@@ -13,8 +13,8 @@ static int set_up(void **state)
 {
 	(void)state;
 	ladder = tern_ladder_new(NULL);
-	play = (struct play){
-		.to = tern_ladder_listener(ladder), .state = {TERN_TCP_CLOSED, TERN_TCP_LISTEN}};
+	play = (struct play){.to = tern_ladder_listener(ladder),
+		.state = {TERN_TCP_CLOSED, TERN_TCP_LISTEN}};
 	return ladder ? 0 : -1;
 }
 
@@ -25,8 +25,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static char *printed(
-	struct tern_ladder *l, enum tern_ladder_choice utf8, enum tern_ladder_choice colour)
+static char *printed(struct tern_ladder *l, enum tern_ladder_choice utf8,
+	enum tern_ladder_choice colour)
 {
 	char *text = NULL;
 	size_t size;

@@ -135,13 +135,21 @@ static void send_segment(struct tern_segment s, bool partial, uint64_t ns)
 }
 
 static const struct tern_segment syn = {.flags = SYN, .seq = 1000, .wscale = -1};
-static const struct tern_segment syn_ack = {
-	.flags = SYN | ACK, .seq = 9000, .ack = 1001, .wscale = -1};
+static const struct tern_segment syn_ack = {.flags = SYN | ACK,
+	.seq = 9000,
+	.ack = 1001,
+	.wscale = -1};
 static const struct tern_segment ack = {.flags = ACK, .seq = 1001, .ack = 9001, .wscale = -1};
-static const struct tern_segment big = {
-	.flags = PSH | ACK, .seq = 1001, .ack = 9001, .len = 60000, .wscale = -1};
-static const struct tern_segment data = {
-	.flags = PSH | ACK, .seq = 1001, .ack = 9001, .len = 101, .wscale = -1};
+static const struct tern_segment big = {.flags = PSH | ACK,
+	.seq = 1001,
+	.ack = 9001,
+	.len = 60000,
+	.wscale = -1};
+static const struct tern_segment data = {.flags = PSH | ACK,
+	.seq = 1001,
+	.ack = 9001,
+	.len = 101,
+	.wscale = -1};
 
 /* A connection opened, as tern tells it: three packets. */
 static void tell_handshake(void)
@@ -328,8 +336,8 @@ static void interfaces_are_described_before_their_packets(void **state)
 {
 	(void)state;
 	tern_pcapng_interface(capture, 2, &(struct tern_nif_opts){.name = "tun0", .raw_ip = true});
-	tern_pcapng_interface(
-		capture, 1, &(struct tern_nif_opts){.name = "tap0", .mac = {2, 0, 0, 0, 0, 2}});
+	tern_pcapng_interface(capture, 1,
+		&(struct tern_nif_opts){.name = "tap0", .mac = {2, 0, 0, 0, 0, 2}});
 	tell_handshake();
 	struct tern_frame f = build(true, ack, false, false);
 	tell_loopback(&f, 3000);

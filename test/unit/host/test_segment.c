@@ -15,8 +15,11 @@ struct big {
 	const uint8_t *payload;
 };
 
-static const struct ipv4_header ip_like = {
-	.ttl = 64, .protocol = IPPROTO_TCP_NUM, .id = 0xfffe, .tos = 2, .dont_fragment = true};
+static const struct ipv4_header ip_like = {.ttl = 64,
+	.protocol = IPPROTO_TCP_NUM,
+	.id = 0xfffe,
+	.tos = 2,
+	.dont_fragment = true};
 
 static void build(struct big *b, uint32_t link, uint32_t payload, uint16_t flags, uint16_t gso_size)
 {
@@ -56,8 +59,8 @@ static void build(struct big *b, uint32_t link, uint32_t payload, uint16_t flags
 		.csum_valid = true};
 }
 
-static void check_segment(
-	const struct big *b, struct tern_frame *f, uint32_t at, uint32_t index, uint16_t flags)
+static void check_segment(const struct big *b, struct tern_frame *f, uint32_t at, uint32_t index,
+	uint16_t flags)
 {
 	struct reader r = reader(f->data + b->link, f->len - b->link);
 	struct ipv4_header ip;

@@ -18,8 +18,10 @@ static void arp_in(struct net *net, uint16_t op, struct mac to, struct mac sende
 	uint8_t bytes[ETH_HEADER_LEN + ARP_LEN];
 	struct writer w = {bytes};
 	struct eth_header eth = {.dst = to, .src = sender_mac, .type = ETHERTYPE_ARP};
-	struct arp_packet arp = {
-		.op = op, .sender_mac = sender_mac, .sender = v4(sender), .target = v4(target)};
+	struct arp_packet arp = {.op = op,
+		.sender_mac = sender_mac,
+		.sender = v4(sender),
+		.target = v4(target)};
 	tern_eth_emit(&w, &eth);
 	tern_arp_emit(&w, &arp);
 	struct tern_frame frame = {.data = bytes, .len = sizeof bytes};
@@ -74,8 +76,10 @@ static int send_to(struct net *net, uint32_t dst, uint16_t id)
 {
 	uint8_t body[8];
 	store_be16(body, id);
-	struct ip_datagram d = {
-		.dst = v4(dst), .out.protocol = 17, .body = body, .body_len = sizeof body};
+	struct ip_datagram d = {.dst = v4(dst),
+		.out.protocol = 17,
+		.body = body,
+		.body_len = sizeof body};
 	return tern_ip_send(&net->ip, &d);
 }
 

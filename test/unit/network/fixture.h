@@ -47,8 +47,8 @@ struct net {
 
 static inline struct tern_addr v4(uint32_t bits)
 {
-	return tern_addr_v4(
-		(uint8_t)(bits >> 24), (uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits);
+	return tern_addr_v4((uint8_t)(bits >> 24), (uint8_t)(bits >> 16), (uint8_t)(bits >> 8),
+		(uint8_t)bits);
 }
 
 static inline bool net_deliver(void *context, const struct ip_in *in)

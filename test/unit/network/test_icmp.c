@@ -43,8 +43,11 @@ static void error_in(struct net *net, uint8_t type, uint8_t code, uint16_t mtu, 
 	uint32_t len)
 {
 	icmp_in(net, FAR, OURS,
-		&(struct icmpv4_message){
-			.type = type, .code = code, .mtu = mtu, .body = body, .body_len = len});
+		&(struct icmpv4_message){.type = type,
+			.code = code,
+			.mtu = mtu,
+			.body = body,
+			.body_len = len});
 }
 
 static struct icmpv4_message out_icmp(struct net *net, struct ipv4_header *h)
@@ -148,11 +151,17 @@ static void damaged_and_unknown_messages_are_dropped_by_name(void **state)
 	struct net net;
 	net_begin(&net);
 	static const uint8_t bad_sum[8] = {8, 0, 1, 1, 0, 0, 0, 0};
-	net_in(&net, &(struct net_packet){
-			     .src = PEER, .dst = OURS, .protocol = 1, .data = bad_sum, .len = 8});
+	net_in(&net, &(struct net_packet){.src = PEER,
+			     .dst = OURS,
+			     .protocol = 1,
+			     .data = bad_sum,
+			     .len = 8});
 	assert_int_equal(net_dropped(&net, TERN_DROP_ICMP_CHECKSUM), 1);
-	net_in(&net, &(struct net_packet){
-			     .src = PEER, .dst = OURS, .protocol = 1, .data = bad_sum, .len = 7});
+	net_in(&net, &(struct net_packet){.src = PEER,
+			     .dst = OURS,
+			     .protocol = 1,
+			     .data = bad_sum,
+			     .len = 7});
 	assert_int_equal(net_dropped(&net, TERN_DROP_ICMP_MALFORMED), 1);
 	static const uint8_t types[] = {0, 1, 4, 5, 9, 10, 13, 15, 17, 30, 255};
 	for (unsigned i = 0; i < sizeof types; i++)
@@ -238,8 +247,11 @@ static void no_error_is_sent_about_what_must_not_be_answered(void **state)
 	struct net net;
 	uint8_t data[64] = {0};
 	net_begin(&net);
-	struct net_packet p = {
-		.src = PEER, .dst = OURS, .protocol = 17, .data = data, .len = sizeof data};
+	struct net_packet p = {.src = PEER,
+		.dst = OURS,
+		.protocol = 17,
+		.data = data,
+		.len = sizeof data};
 	assert_true(is_answered(&net, &p));
 	p.dst = 0x0a4d00ff;
 	assert_false(is_answered(&net, &p));
@@ -248,8 +260,8 @@ static void no_error_is_sent_about_what_must_not_be_answered(void **state)
 	p.dst = 0xe0000001;
 	assert_false(is_answered(&net, &p));
 	p.dst = OURS;
-	static const uint32_t bad_sources[] = {
-		0, 0x7f000001, OURS, 0x0a4d00ff, 0xe0000001, UINT32_MAX};
+	static const uint32_t bad_sources[] = {0, 0x7f000001, OURS, 0x0a4d00ff, 0xe0000001,
+		UINT32_MAX};
 	for (unsigned i = 0; i < 6; i++) {
 		p.src = bad_sources[i];
 		assert_false(is_answered(&net, &p));
@@ -358,9 +370,11 @@ static void no_memory_for_an_answer_is_no_harm(void **state)
 	net_begin(&net);
 	test_heap_fail_after(&net.heap, 0);
 	ping(&net, PEER, OURS, "x", 1);
-	assert_false(is_answered(
-		&net, &(struct net_packet){
-			      .src = PEER, .dst = OURS, .protocol = 17, .data = "", .len = 1}));
+	assert_false(is_answered(&net, &(struct net_packet){.src = PEER,
+					       .dst = OURS,
+					       .protocol = 17,
+					       .data = "",
+					       .len = 1}));
 	test_heap_relent(&net.heap);
 	assert_int_equal(net.core.counter[TERN_COUNT_IcmpOutMsgs], 0);
 	net_end(&net);

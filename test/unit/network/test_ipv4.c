@@ -279,8 +279,10 @@ static void queued_bytes_stay_within_a_share_of_the_budget(void **state)
 	struct net net;
 	static uint8_t body[65000];
 	net_begin_core(&net, 1u << 20);
-	struct ip_datagram d = {
-		.dst = v4(0x7f000001), .out.protocol = 200, .body = body, .body_len = sizeof body};
+	struct ip_datagram d = {.dst = v4(0x7f000001),
+		.out.protocol = 200,
+		.body = body,
+		.body_len = sizeof body};
 	unsigned sent = 0;
 	while (tern_ip_send(&net.ip, &d) == 0)
 		sent++;
@@ -295,8 +297,10 @@ static void no_memory_is_an_ordinary_refusal(void **state)
 	struct net net;
 	static uint8_t body[20000];
 	net_begin(&net);
-	struct ip_datagram d = {
-		.dst = v4(FAR), .out.protocol = 200, .body = body, .body_len = sizeof body};
+	struct ip_datagram d = {.dst = v4(FAR),
+		.out.protocol = 200,
+		.body = body,
+		.body_len = sizeof body};
 	for (unsigned k = 0; k < 14; k++) {
 		test_heap_fail_after(&net.heap, k);
 		assert_int_equal(tern_ip_send(&net.ip, &d), TERN_ENOMEM);

@@ -117,8 +117,8 @@ static void options_keep_their_order(void **state)
 	(void)state;
 	const struct script_packet *p =
 		parse("0 < S 0:0(0) win 1 <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>")->packet;
-	static const uint8_t kinds[] = {
-		OPTION_MSS, OPTION_SACK_OK, OPTION_TIMESTAMP, OPTION_NOP, OPTION_WSCALE};
+	static const uint8_t kinds[] = {OPTION_MSS, OPTION_SACK_OK, OPTION_TIMESTAMP, OPTION_NOP,
+		OPTION_WSCALE};
 	assert_int_equal(p->options, 5);
 	for (unsigned k = 0; k < 5; k++)
 		assert_int_equal(p->option[k].kind, kinds[k]);
@@ -207,8 +207,8 @@ static void structs_name_their_fields(void **state)
 static void a_note_may_follow_a_result(void **state)
 {
 	(void)state;
-	assert_int_equal(
-		parse("0 fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)\n")->call->result->value, 2);
+	assert_int_equal(parse("0 fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)\n")->call->result->value,
+		2);
 }
 
 static void option_lines_and_commands_are_kept(void **state)

@@ -91,8 +91,8 @@ static void a_wrong_window_is_named(void **state)
 static void options_are_compared_in_order(void **state)
 {
 	(void)state;
-	assert_fails(
-		LISTEN SYN "+0 > S. 0:0(0) ack 1 <nop,nop,sackOK,mss 1460>\n", "in that order");
+	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 <nop,nop,sackOK,mss 1460>\n",
+		"in that order");
 	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 <mss 1460>\n", "in that order");
 	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1\n", "in that order");
 	assert_fails(LISTEN SYN "+0 > S. 0:0(0) ack 1 <mss 1400,nop,nop,sackOK>\n",
@@ -196,8 +196,8 @@ static void a_poll_times_out(void **state)
 static void an_option_with_another_value_is_an_error(void **state)
 {
 	(void)state;
-	assert_fails(
-		ACCEPTED "+0 getsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], [4]) = 0\n", "want  [1]");
+	assert_fails(ACCEPTED "+0 getsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], [4]) = 0\n",
+		"want  [1]");
 	assert_passes(
 		ACCEPTED "+0 setsockopt(4, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = -1 ENOPROTOOPT "
 			 "(Protocol not available)\n");
@@ -230,8 +230,8 @@ static void stamps_are_compared_when_a_tick_is_given(void **state)
 		    "+1 > S. 0:0(0) ack 1 <mss 1460,nop,nop,TS val " second " ecr 7>\n"
 	assert_passes(STAMPED("", "5"));
 	assert_passes(STAMPED("--tcp_ts_tick_usecs=1000\n", "1100"));
-	assert_fails(
-		STAMPED("--tcp_ts_tick_usecs=1000\n", "1110"), "TS val: expected 1110, got 1100");
+	assert_fails(STAMPED("--tcp_ts_tick_usecs=1000\n", "1110"),
+		"TS val: expected 1110, got 1100");
 }
 
 static void connections_are_told_apart_by_port(void **state)

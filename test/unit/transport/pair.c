@@ -11,8 +11,10 @@ static void open_side(struct pair *t, unsigned k, const struct pair_setup *setup
 {
 	struct pair_side *s = &t->side[k];
 	struct tern_config cfg;
-	struct tern_nif_opts opts = {
-		.name = "wire", .mtu = 1500, .raw_ip = true, .offload = setup->offload};
+	struct tern_nif_opts opts = {.name = "wire",
+		.mtu = 1500,
+		.raw_ip = true,
+		.offload = setup->offload};
 	tern_config_init(&cfg);
 	cfg.allocator = test_heap_allocator(&s->heap);
 	memset(cfg.seed, (setup->seed ? setup->seed : 40) + (int)k, sizeof cfg.seed);
@@ -153,12 +155,12 @@ void pair_connect(struct pair *t)
 	struct tern_listen_opts listen = {.local.port = PAIR_PORT, .backlog = 16};
 	struct tern_connect_opts connect = {.remote = {t->side[1].addr, PAIR_PORT}};
 	if (!t->side[1].listener.generation)
-		assert_int_equal(
-			tern_tcp_listen(t->side[1].stack, &listen, &t->side[1].listener), 0);
+		assert_int_equal(tern_tcp_listen(t->side[1].stack, &listen, &t->side[1].listener),
+			0);
 	assert_int_equal(tern_tcp_connect(t->side[0].stack, &connect, &t->side[0].conn), 0);
 	pair_run(t, 4 * t->delay + 1);
-	assert_int_equal(
-		tern_tcp_accept(t->side[1].stack, t->side[1].listener, &t->side[1].conn), 0);
+	assert_int_equal(tern_tcp_accept(t->side[1].stack, t->side[1].listener, &t->side[1].conn),
+		0);
 	assert_int_equal(pair_state(t, 0), TERN_TCP_ESTABLISHED);
 }
 

@@ -299,8 +299,11 @@ void peer_icmp(struct peer *p, uint8_t type, uint8_t code, uint16_t mtu, uint32_
 	write_u16(&q, p->stack_port);
 	write_u16(&q, p->port);
 	write_u32(&q, at);
-	struct icmpv4_message m = {
-		.type = type, .code = code, .mtu = mtu, .body = quoted, .body_len = 28};
+	struct icmpv4_message m = {.type = type,
+		.code = code,
+		.mtu = mtu,
+		.body = quoted,
+		.body_len = 28};
 	tern_icmpv4_emit(&w, tern_csum_portable(), &m);
 	send_packet(p, IPPROTO_ICMP_NUM, bytes, 36);
 }

@@ -16,8 +16,10 @@ static void open_at(struct peer *p, uint32_t iss)
 
 static void blind(struct peer *p, uint16_t flags, uint32_t at)
 {
-	struct tcp_segment s = {
-		.seq = seq(at), .ack = seq(p->ack), .flags = flags, .window = 65535};
+	struct tcp_segment s = {.seq = seq(at),
+		.ack = seq(p->ack),
+		.flags = flags,
+		.window = 65535};
 	peer_wait(p, SEC); /* past the pace of challenges */
 	peer_send(p, &s);
 }
@@ -161,8 +163,9 @@ static void two_confused_peers_fall_silent(void **state)
 	/* Each answer is answered with an ACK outside every window, as a desynchronised peer would.
 	 */
 	for (unsigned i = 0; i < 1000; i++) {
-		struct tcp_segment s = {
-			.seq = seq(p.seq - 1000), .ack = seq(p.ack + 1000), .flags = TCP_ACK};
+		struct tcp_segment s = {.seq = seq(p.seq - 1000),
+			.ack = seq(p.ack + 1000),
+			.flags = TCP_ACK};
 		peer_send(&p, &s);
 		answers += peer_drain(&p);
 		p.now += MSEC;

@@ -122,8 +122,8 @@ static void a_close_in_the_middle_of_an_open_still_opens(void **state)
 static void a_fin_that_is_lost_is_sent_again_until_it_ends(void **state)
 {
 	(void)state;
-	static const enum tern_tcp_state states[] = {
-		TERN_TCP_FIN_WAIT_1, TERN_TCP_CLOSING, TERN_TCP_LAST_ACK};
+	static const enum tern_tcp_state states[] = {TERN_TCP_FIN_WAIT_1, TERN_TCP_CLOSING,
+		TERN_TCP_LAST_ACK};
 	for (size_t i = 0; i < 3; i++) {
 		struct peer p;
 		peer_open(&p);
@@ -144,8 +144,8 @@ static void a_fin_that_is_lost_is_sent_again_until_it_ends(void **state)
 static void the_peers_fin_again_is_acknowledged_again(void **state)
 {
 	(void)state;
-	static const enum tern_tcp_state states[] = {
-		TERN_TCP_CLOSE_WAIT, TERN_TCP_CLOSING, TERN_TCP_LAST_ACK, TERN_TCP_TIME_WAIT};
+	static const enum tern_tcp_state states[] = {TERN_TCP_CLOSE_WAIT, TERN_TCP_CLOSING,
+		TERN_TCP_LAST_ACK, TERN_TCP_TIME_WAIT};
 	for (size_t i = 0; i < 4; i++) {
 		struct peer p;
 		peer_open(&p);
@@ -392,8 +392,8 @@ static void a_half_close_cuts_nothing_off_the_other_way(void **state)
 					if (sent[k] == STREAM)
 						tern_tcp_shutdown(s->stack, s->conn);
 				}
-				ptrdiff_t n = tern_tcp_read(
-					s->stack, s->conn, got[k] + read[k], STREAM + 1 - read[k]);
+				ptrdiff_t n = tern_tcp_read(s->stack, s->conn, got[k] + read[k],
+					STREAM + 1 - read[k]);
 				read[k] += n > 0 ? (size_t)n : 0;
 				eof[k] = eof[k] || n == 0;
 			}

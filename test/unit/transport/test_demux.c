@@ -5,8 +5,8 @@
 
 static void dial(struct peer *p, uint8_t host, uint16_t local, uint16_t remote)
 {
-	struct tern_connect_opts opts = {
-		.local.port = local, .remote = {tern_addr_v4(10, 0, 0, host), remote}};
+	struct tern_connect_opts opts = {.local.port = local,
+		.remote = {tern_addr_v4(10, 0, 0, host), remote}};
 	int err = tern_tcp_connect(p->stack, &opts, &p->conn);
 	assert_true(err == 0 || err == TERN_EADDRINUSE);
 }

@@ -23,8 +23,8 @@ static void set_tuple(struct tuple *t, uint32_t remote, uint16_t local_port, uin
 /* The k-th tuple: neighbours differ in one port or in the last bits of the address. */
 static void nth_tuple(struct tuple *t, uint32_t k)
 {
-	set_tuple(
-		t, 0x0a000100 + k / 4096, (uint16_t)(80 + k % 4), (uint16_t)(1024 + k / 4 % 1024));
+	set_tuple(t, 0x0a000100 + k / 4096, (uint16_t)(80 + k % 4),
+		(uint16_t)(1024 + k / 4 % 1024));
 }
 
 static uint32_t isn(const struct peer *p, const struct tuple *t)

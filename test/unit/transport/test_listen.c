@@ -269,8 +269,10 @@ static void a_spoofed_segment_draws_few_bytes(void **state)
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
 		for (uint16_t port = STACK_PORT; port <= STACK_PORT + 1; port++) {
 			struct peer p;
-			struct tcp_segment s = {
-				.seq = seq(1), .ack = seq(1), .flags = flags[i], .window = 65535};
+			struct tcp_segment s = {.seq = seq(1),
+				.ack = seq(1),
+				.flags = flags[i],
+				.window = 65535};
 			uint32_t out = 0;
 			peer_open(&p);
 			peer_listen_backlog(&p, 5);
@@ -344,8 +346,10 @@ static void a_listener_answers_each_segment_as_the_rfc_says(void **state)
 		struct peer p;
 		peer_open(&p);
 		peer_listen_backlog(&p, 5);
-		struct tcp_segment s = {
-			.seq = seq(100), .ack = seq(777), .flags = (uint16_t)flags, .window = 1000};
+		struct tcp_segment s = {.seq = seq(100),
+			.ack = seq(777),
+			.flags = (uint16_t)flags,
+			.window = 1000};
 		peer_send(&p, &s);
 		bool answered = peer_take(&p);
 		if (flags & TCP_RST) {

@@ -51,11 +51,11 @@ static void a_stream_both_ways_arrives_whole(void **state)
 		struct tern_conn conn[2] = {e.client, e.server};
 		for (unsigned i = 0; i < 1000 && read[0] + read[1] < 2 * STREAM; i++) {
 			for (unsigned s = 0; s < 2; s++) {
-				ptrdiff_t n = tern_tcp_write(
-					p.stack, conn[s], data[s] + sent[s], STREAM - sent[s]);
+				ptrdiff_t n = tern_tcp_write(p.stack, conn[s], data[s] + sent[s],
+					STREAM - sent[s]);
 				sent[s] += n > 0 ? (size_t)n : 0;
-				n = tern_tcp_read(
-					p.stack, conn[s], got[s] + read[s], STREAM - read[s]);
+				n = tern_tcp_read(p.stack, conn[s], got[s] + read[s],
+					STREAM - read[s]);
 				read[s] += n > 0 ? (size_t)n : 0;
 			}
 			run(&p);
@@ -180,8 +180,8 @@ static void a_port_that_calls_itself_does_no_harm(void **state)
 	for (unsigned k = 0; k < 2; k++) {
 		struct peer p;
 		peer_open(&p);
-		struct tern_connect_opts opts = {
-			.local = {*address(k), 5000}, .remote = {*address(k), 5000}};
+		struct tern_connect_opts opts = {.local = {*address(k), 5000},
+			.remote = {*address(k), 5000}};
 		int err = tern_tcp_connect(p.stack, &opts, &p.conn);
 		run(&p);
 		if (err == 0) {

@@ -195,8 +195,9 @@ static void a_budget_below_the_least_is_refused(void **state)
 static void open_small(struct peer *p)
 {
 	struct peer_setup setup = {.budget = SMALL};
-	struct tcp_options o = {
-		.has = TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_WSCALE, .mss = 1460, .wscale = 7};
+	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_WSCALE,
+		.mss = 1460,
+		.wscale = 7};
 	peer_open_as(p, &setup);
 	peer_set(p, "tcp_rmem_default", 4 << 20);
 	peer_listen(p);

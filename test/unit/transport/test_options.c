@@ -62,8 +62,10 @@ static void every_combination_is_agreed_on_when_the_peer_opens(void **state)
 			peer_open(&p);
 			uint8_t ours = settings_of(&p, bits);
 			peer_listen(&p);
-			struct tcp_segment syn = {
-				.seq = seq(0), .flags = TCP_SYN, .window = 65535, .options = o};
+			struct tcp_segment syn = {.seq = seq(0),
+				.flags = TCP_SYN,
+				.window = 65535,
+				.options = o};
 			peer_send(&p, &syn);
 			assert_true(peer_take(&p));
 			/* A SYN-ACK offers only what the SYN did (RFC 7323 2.2, 3.2; RFC 2018 2).
@@ -130,8 +132,8 @@ static void the_segment_size_is_the_least_of_what_both_and_the_link_say(void **s
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct peer p;
 		struct peer_setup setup = {.mtu = rows[i].mtu};
-		struct tcp_options o = {
-			.has = rows[i].option ? TCP_OPT_MSS : 0, .mss = rows[i].option};
+		struct tcp_options o = {.has = rows[i].option ? TCP_OPT_MSS : 0,
+			.mss = rows[i].option};
 		peer_open_as(&p, &setup);
 		peer_listen(&p);
 		peer_connect(&p, 1, &o);
@@ -247,8 +249,9 @@ static void the_floor_under_the_segment_size_can_be_moved(void **state)
 {
 	(void)state;
 	struct peer p;
-	struct tcp_options o = {
-		.has = TCP_OPT_MSS | TCP_OPT_TIMESTAMP | TCP_OPT_SACK_OK, .mss = 1, .tsval = 1};
+	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_TIMESTAMP | TCP_OPT_SACK_OK,
+		.mss = 1,
+		.tsval = 1};
 	peer_open(&p);
 	peer_set(&p, "tcp_min_snd_mss", 500);
 	peer_listen(&p);

@@ -7,8 +7,8 @@
 static struct tern_endpoint remote_nth(uint32_t k)
 {
 	uint32_t host = k % 200;
-	return (struct tern_endpoint){
-		tern_addr_v4(10, 0, 0, (uint8_t)(2 + host)), (uint16_t)(1 + k / 200 % 60000)};
+	return (struct tern_endpoint){tern_addr_v4(10, 0, 0, (uint8_t)(2 + host)),
+		(uint16_t)(1 + k / 200 % 60000)};
 }
 
 static uint16_t pick(struct peer *p, uint32_t k)
@@ -145,8 +145,8 @@ static void a_pair_asked_for_twice_is_refused(void **state)
 	(void)state;
 	struct peer p;
 	peer_open(&p);
-	struct tern_connect_opts opts = {
-		.local.port = 5555, .remote = {tern_addr_v4(10, 0, 0, 2), 80}};
+	struct tern_connect_opts opts = {.local.port = 5555,
+		.remote = {tern_addr_v4(10, 0, 0, 2), 80}};
 	assert_int_equal(tern_tcp_connect(p.stack, &opts, &p.conn), 0);
 	assert_int_equal(tern_tcp_connect(p.stack, &opts, &p.conn), TERN_EADDRINUSE);
 	opts.remote.port = 81;

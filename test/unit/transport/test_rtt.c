@@ -269,8 +269,10 @@ static void a_lost_syn_makes_the_first_timeout_three_seconds(void **state)
 	peer_open(&p);
 	peer_dial(&p);
 	assert_true(peer_expect(&p, 2 * SEC));
-	struct tcp_segment s = {
-		.seq = seq(1), .ack = seq(p.ack), .flags = TCP_SYN | TCP_ACK, .window = 65535};
+	struct tcp_segment s = {.seq = seq(1),
+		.ack = seq(p.ack),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = 65535};
 	p.seq = 2;
 	peer_send(&p, &s);
 	peer_drain(&p);

@@ -46,8 +46,8 @@ static void both_dial(void)
 static void talk(void)
 {
 	for (unsigned k = 0; k < 2; k++)
-		assert_int_equal(
-			tern_tcp_write(t.side[k].stack, t.side[k].conn, k ? "one" : "zero", 4 - k),
+		assert_int_equal(tern_tcp_write(t.side[k].stack, t.side[k].conn, k ? "one" : "zero",
+					 4 - k),
 			4 - k);
 	pair_run(&t, SEC);
 	for (unsigned k = 0; k < 2; k++) {

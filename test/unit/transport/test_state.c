@@ -175,8 +175,9 @@ static void the_exact_reset_ends_every_state_but_time_wait(void **state)
 		struct peer p;
 		peer_open(&p);
 		peer_bring(&p, s);
-		struct tcp_segment rst = {
-			.seq = seq(p.seq), .ack = seq(p.ack), .flags = TCP_RST | TCP_ACK};
+		struct tcp_segment rst = {.seq = seq(p.seq),
+			.ack = seq(p.ack),
+			.flags = TCP_RST | TCP_ACK};
 		peer_send(&p, &rst);
 		assert_int_equal(peer_state(&p), s == TW ? TW : C);
 		assert_int_equal(peer_drain(&p), 0);

@@ -50,8 +50,8 @@ static void the_first_copy_of_a_byte_wins(void **state)
 			}
 		}
 		if (reads < STREAM)
-			assert_int_equal(
-				tern_tcp_read(p.stack, p.conn, got + reads, STREAM - reads),
+			assert_int_equal(tern_tcp_read(p.stack, p.conn, got + reads,
+						 STREAM - reads),
 				STREAM - reads);
 		assert_memory_equal(got, truth, STREAM);
 		peer_close(&p);

@@ -128,8 +128,8 @@ static void the_pair_goes_to_a_newer_syn_only(void **state)
 		NEWER,
 		MUCH_NEWER
 	};
-	static const uint32_t stamp[] = {
-		0, OLD_TSVAL - 1, OLD_TSVAL, OLD_TSVAL + 1, OLD_TSVAL + 0x7fffffff};
+	static const uint32_t stamp[] = {0, OLD_TSVAL - 1, OLD_TSVAL, OLD_TSVAL + 1,
+		OLD_TSVAL + 0x7fffffff};
 	static const struct {
 		bool stamped; /* the old connection */
 		unsigned tsval;
@@ -153,8 +153,8 @@ static void the_pair_goes_to_a_newer_syn_only(void **state)
 				uint32_t at = p.seq + (higher ? step[k] : 0u - step[k]);
 				const uint32_t *ts =
 					rows[i].tsval == NONE ? NULL : &stamp[rows[i].tsval];
-				assert_int_equal(
-					taken(&p, at, ts), higher ? rows[i].higher : rows[i].lower);
+				assert_int_equal(taken(&p, at, ts),
+					higher ? rows[i].higher : rows[i].lower);
 				peer_close(&p);
 			}
 }
@@ -233,8 +233,8 @@ static void our_own_connect_does_not_reuse_the_pair(void **state)
 	struct peer p;
 	struct tern_conn conn;
 	open_waiting(&p, false, true);
-	struct tern_connect_opts opts = {
-		.local.port = STACK_PORT, .remote = {tern_addr_v4(10, 0, 0, 2), PEER_PORT}};
+	struct tern_connect_opts opts = {.local.port = STACK_PORT,
+		.remote = {tern_addr_v4(10, 0, 0, 2), PEER_PORT}};
 	assert_int_equal(tern_tcp_connect(p.stack, &opts, &conn), TERN_EADDRINUSE);
 	peer_wait(&p, 61 * SEC);
 	assert_int_equal(tern_tcp_connect(p.stack, &opts, &conn), 0);

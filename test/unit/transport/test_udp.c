@@ -70,8 +70,8 @@ static struct tern_udp open_on(struct tern_stack *s, uint32_t addr, uint16_t por
 
 static struct tern_udp open_to(struct tern_stack *s, uint16_t local, uint32_t remote, uint16_t port)
 {
-	return open_with(
-		s, &(struct tern_udp_opts){.local.port = local, .remote = at(remote, port)});
+	return open_with(s,
+		&(struct tern_udp_opts){.local.port = local, .remote = at(remote, port)});
 }
 
 /* A datagram arrives. */
@@ -124,8 +124,8 @@ static void a_datagram_goes_out_well_formed(void **state)
 		assert_true(net_pull(&s->net));
 		struct ipv4_header ip = net_out_ip(&s->net, &r);
 		uint64_t pseudo = tern_pseudo_sum(&ip.src, &ip.dst, 17, (uint32_t)reader_left(&r));
-		assert_int_equal(
-			tern_udp_parse(&r, tern_csum_portable(), &pseudo, &h), TERN_DROP_NONE);
+		assert_int_equal(tern_udp_parse(&r, tern_csum_portable(), &pseudo, &h),
+			TERN_DROP_NONE);
 		assert_true(h.has_checksum);
 		assert_int_equal(h.src_port, 5353);
 		assert_int_equal(h.dst_port, 53);
@@ -228,8 +228,8 @@ static void chosen_ports_are_in_the_range_differ_and_run_out(void **state)
 	}
 	assert_in_range(ascending, 20, 80); /* no order to guess from */
 	struct tern_udp more;
-	assert_int_equal(
-		tern_udp_open(s, &(struct tern_udp_opts){.user = s}, &more), TERN_EADDRNOTAVAIL);
+	assert_int_equal(tern_udp_open(s, &(struct tern_udp_opts){.user = s}, &more),
+		TERN_EADDRNOTAVAIL);
 	assert_int_equal(tern_udp_close(s, u[123]), 0);
 	assert_int_equal(tern_udp_open(s, &(struct tern_udp_opts){.user = s}, &more), 0);
 	assert_int_equal(tern_udp_count(&s->udp), 500);
@@ -307,14 +307,19 @@ static void a_closed_port_is_answered_unreachable_to_one_station_only(void **sta
 static void unreachable(struct tern_stack *s, uint8_t code, uint16_t local, uint16_t remote)
 {
 	uint8_t body[28], bytes[64];
-	struct ipv4_header h = {
-		.src = v4(OURS), .dst = v4(PEER), .ttl = 60, .protocol = 17, .total_len = 40};
+	struct ipv4_header h = {.src = v4(OURS),
+		.dst = v4(PEER),
+		.ttl = 60,
+		.protocol = 17,
+		.total_len = 40};
 	struct udp_header u = {.src_port = local, .dst_port = remote, .len = 20};
 	struct writer w = {body};
 	tern_ipv4_emit(&w, &h);
 	tern_udp_emit(&w, &u, 0, 0);
-	struct icmpv4_message m = {
-		.type = ICMP_UNREACHABLE, .code = code, .body = body, .body_len = sizeof body};
+	struct icmpv4_message m = {.type = ICMP_UNREACHABLE,
+		.code = code,
+		.body = body,
+		.body_len = sizeof body};
 	w.at = bytes;
 	tern_icmpv4_emit(&w, tern_csum_portable(), &m);
 	net_in(&s->net, &(struct net_packet){.src = PEER,

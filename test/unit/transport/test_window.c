@@ -11,8 +11,9 @@ static void open_with(struct peer *p, const struct tcp_options *o)
 }
 
 static const struct tcp_options plain = {.has = TCP_OPT_MSS, .mss = 1000};
-static const struct tcp_options scaled = {
-	.has = TCP_OPT_MSS | TCP_OPT_WSCALE, .mss = 1000, .wscale = 7};
+static const struct tcp_options scaled = {.has = TCP_OPT_MSS | TCP_OPT_WSCALE,
+	.mss = 1000,
+	.wscale = 7};
 
 /* --- ours ----------------------------------------------------------------------------------- */
 
@@ -42,8 +43,8 @@ static void the_right_edge_never_retracts(void **state)
 				next += hole ? 0 : n;
 			}
 			if (test_rand_one_in(&r, 3))
-				tern_tcp_read(
-					p.stack, p.conn, got, 1 + test_rand_below(&r, sizeof got));
+				tern_tcp_read(p.stack, p.conn, got,
+					1 + test_rand_below(&r, sizeof got));
 			while (peer_take(&p)) {
 				next = p.last.ack.v - p.seq;
 				tern_seq offer =
@@ -147,8 +148,10 @@ static void windows_are_scaled_from_the_first_ack_on(void **state)
 	peer_open(&p);
 	peer_set(&p, "tcp_rmem_default", 200000);
 	peer_listen(&p);
-	struct tcp_segment syn = {
-		.seq = seq(99), .flags = TCP_SYN, .window = 65535, .options = scaled};
+	struct tcp_segment syn = {.seq = seq(99),
+		.flags = TCP_SYN,
+		.window = 65535,
+		.options = scaled};
 	peer_send(&p, &syn);
 	assert_true(peer_take(&p));
 	assert_int_equal(p.last.window, 65535);

@@ -33,8 +33,8 @@ static size_t check_pattern(uint64_t at)
 			if (k > PRIME - from)
 				k = PRIME - from;
 			if (memcmp(spans[i].data + done, pattern + from, k) != 0)
-				fail_msg(
-					"bytes differ near %llu", (unsigned long long)(at + total));
+				fail_msg("bytes differ near %llu",
+					(unsigned long long)(at + total));
 			done += k;
 			total += k;
 		}
@@ -46,8 +46,8 @@ static void more_than_4_gib_arrive_whole(void **state)
 {
 	(void)state;
 	/* No checksums and frames of 64 KiB: it is the numbers that are on trial. */
-	struct pair_setup setup = {
-		.offload = TERN_OFFLOAD_TSO | TERN_OFFLOAD_TX_CSUM, .delay = 1000};
+	struct pair_setup setup = {.offload = TERN_OFFLOAD_TSO | TERN_OFFLOAD_TX_CSUM,
+		.delay = 1000};
 	uint64_t sent = 0, got = 0;
 	struct test_rand r = {4};
 	test_rand_fill(&r, pattern, sizeof pattern);
@@ -94,8 +94,8 @@ static void lossy_transfer(struct test_rand *r)
 	while (read[0] < SHORT || read[1] < SHORT) {
 		for (unsigned k = 0; k < 2; k++) {
 			struct pair_side *s = &t.side[k];
-			ptrdiff_t n = tern_tcp_write(
-				s->stack, s->conn, data[k] + sent[k], SHORT - sent[k]);
+			ptrdiff_t n = tern_tcp_write(s->stack, s->conn, data[k] + sent[k],
+				SHORT - sent[k]);
 			sent[k] += n > 0 ? (size_t)n : 0;
 			n = tern_tcp_read(s->stack, s->conn, got, SHORT);
 			if (n <= 0)
@@ -120,8 +120,8 @@ static void a_stream_begun_near_a_limit_survives_loss(void **state)
 	struct test_rand r = {6};
 	for (unsigned i = 0; i < 2; i++)
 		for (size_t k = 0; k < sizeof before / sizeof *before; k++) {
-			struct pair_setup setup = {
-				.now = when(limit[i] - before[k]), .delay = MSEC};
+			struct pair_setup setup = {.now = when(limit[i] - before[k]),
+				.delay = MSEC};
 			pair_open(&t, &setup);
 			pair_connect(&t);
 			/* The dialling itself takes no clock tick. */

@@ -35,8 +35,8 @@ static void echoes_and_errors_survive_emit_and_parse(void **state)
 	uint8_t body[150];
 	for (int i = 0; i < 3000; i++) {
 		test_rand_fill(&c, body, sizeof body);
-		struct icmpv4_message m = {
-			.body = body, .body_len = test_rand_u32(&c) % sizeof body};
+		struct icmpv4_message m = {.body = body,
+			.body_len = test_rand_u32(&c) % sizeof body};
 		switch (i % 3) {
 		case 0:
 			m.type = i % 2 ? ICMP_ECHO_REQUEST : ICMP_ECHO_REPLY;
@@ -138,8 +138,9 @@ static void a_quotation_cut_within_its_ip_header_is_refused_and_later_is_not(voi
 	struct bytes whole = bytes_hex(REAL_UDP, ETH);
 	for (size_t len = 0; len <= whole.len; len++) {
 		struct bytes b = bytes_of(whole.data, len);
-		struct icmpv4_message m = {
-			.type = ICMP_UNREACHABLE, .body = b.data, .body_len = (uint32_t)len};
+		struct icmpv4_message m = {.type = ICMP_UNREACHABLE,
+			.body = b.data,
+			.body_len = (uint32_t)len};
 		struct ipv4_header h;
 		struct reader transport;
 		bool fine = len >= IPV4_HEADER_LEN;
@@ -156,8 +157,9 @@ static void every_first_byte_and_total_length_of_a_quotation_stays_within_it(voi
 {
 	(void)state;
 	struct bytes b = bytes_hex(REAL_UDP, ETH);
-	struct icmpv4_message m = {
-		.type = ICMP_UNREACHABLE, .body = b.data, .body_len = (uint32_t)b.len};
+	struct icmpv4_message m = {.type = ICMP_UNREACHABLE,
+		.body = b.data,
+		.body_len = (uint32_t)b.len};
 	for (unsigned first = 0; first < 256; first++)
 		for (unsigned total = 0; total < 100; total++) {
 			b.data[0] = (uint8_t)first;

@@ -261,8 +261,8 @@ static void the_pseudo_header_of_ipv6_counts_all_sixteen_bytes(void **state)
 		uint64_t expected = 0;
 		for (size_t at = 0; at < sizeof p; at += 2)
 			expected += load_be16(p + at);
-		assert_int_equal(
-			csum_fold(tern_pseudo_sum(&src, &dst, IPPROTO_TCP_NUM, load_be32(p + 32))),
+		assert_int_equal(csum_fold(tern_pseudo_sum(&src, &dst, IPPROTO_TCP_NUM,
+					 load_be32(p + 32))),
 			csum_fold(expected));
 	}
 }

@@ -11,8 +11,8 @@ static enum tern_drop parse(const uint8_t *data, size_t len, struct tcp_segment 
 }
 
 /* Parses a segment made of a plain header with these flags and options, and no data. */
-static enum tern_drop parse_options(
-	uint16_t flags, const uint8_t *options, size_t len, struct tcp_segment *s)
+static enum tern_drop parse_options(uint16_t flags, const uint8_t *options, size_t len,
+	struct tcp_segment *s)
 {
 	assert_int_equal(len % 4, 0);
 	uint8_t p[TCP_HEADER_LEN_MAX] = {0};
@@ -120,8 +120,8 @@ static void a_segment_survives_emit_and_parse(void **state)
 		uint8_t buf[TCP_HEADER_LEN_MAX + 256];
 		memset(buf, 0, sizeof buf);
 		uint32_t header_len = tern_tcp_emit(buf, &in);
-		assert_int_equal(
-			header_len, TCP_HEADER_LEN + tern_tcp_options_len(&in.options, in.flags));
+		assert_int_equal(header_len,
+			TCP_HEADER_LEN + tern_tcp_options_len(&in.options, in.flags));
 		struct bytes b = bytes_of(buf, header_len + in.data_len);
 		assert_int_equal(parse(b.data, b.len, &out), TERN_DROP_NONE);
 		assert_segments_equal(&in, &out);
@@ -157,8 +157,8 @@ static void a_syn_of_linux_shows_its_options(void **state)
 	assert_int_equal(s.len, 1);
 	assert_int_equal(s.data_len, 0);
 	assert_int_equal(s.dst_port, 8080);
-	assert_int_equal(
-		s.options.has, TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_TIMESTAMP | TCP_OPT_WSCALE);
+	assert_int_equal(s.options.has,
+		TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_TIMESTAMP | TCP_OPT_WSCALE);
 	assert_int_equal(s.options.mss, 1460);
 	assert_int_equal(s.options.wscale, 10);
 	assert_int_equal(s.options.tsval, 0x665af0f6);
@@ -315,8 +315,8 @@ static void options_of_the_handshake_count_only_with_syn(void **state)
 	const uint8_t options[] = {2, 4, 5, 0xb4, 4, 2, 3, 3, 7, 34, 6, 1, 2, 3, 4, 0};
 	struct tcp_segment s;
 	assert_int_equal(parse_options(TCP_SYN, options, sizeof options, &s), TERN_DROP_NONE);
-	assert_int_equal(
-		s.options.has, TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_WSCALE | TCP_OPT_FASTOPEN);
+	assert_int_equal(s.options.has,
+		TCP_OPT_MSS | TCP_OPT_SACK_OK | TCP_OPT_WSCALE | TCP_OPT_FASTOPEN);
 	assert_int_equal(parse_options(TCP_ACK, options, sizeof options, &s), TERN_DROP_NONE);
 	assert_int_equal(s.options.has, 0);
 }
@@ -326,8 +326,8 @@ static void a_window_scale_above_14_is_read_as_14(void **state)
 	(void)state;
 	for (unsigned shift = 0; shift < 256; shift++) {
 		struct tcp_segment s;
-		assert_int_equal(
-			PARSE_OPTIONS(TCP_SYN, &s, 1, 3, 3, (uint8_t)shift), TERN_DROP_NONE);
+		assert_int_equal(PARSE_OPTIONS(TCP_SYN, &s, 1, 3, 3, (uint8_t)shift),
+			TERN_DROP_NONE);
 		assert_int_equal(s.options.wscale, shift < 14 ? shift : 14);
 	}
 }
@@ -414,8 +414,8 @@ static void every_count_of_sack_blocks_is_read(void **state)
 			store_be32(options + 8 + 8 * i, 100 * i + 50);
 		}
 		struct tcp_segment s;
-		assert_int_equal(
-			parse_options(TCP_ACK, options, 4 + 8 * count, &s), TERN_DROP_NONE);
+		assert_int_equal(parse_options(TCP_ACK, options, 4 + 8 * count, &s),
+			TERN_DROP_NONE);
 		assert_int_equal(s.options.has, TCP_OPT_SACK);
 		assert_int_equal(s.options.sack_count, count);
 		for (unsigned i = 0; i < count; i++) {

@@ -56,8 +56,8 @@ static void a_datagram_of_linux_is_read_and_written_alike(void **state)
 	assert_memory_equal(r.at, "hello", 5);
 	uint8_t buf[UDP_HEADER_LEN];
 	struct writer w = {buf};
-	tern_udp_emit(
-		&w, &h, pseudo_of_real(b.len), tern_csum_portable()->sum(r.at, reader_left(&r)));
+	tern_udp_emit(&w, &h, pseudo_of_real(b.len),
+		tern_csum_portable()->sum(r.at, reader_left(&r)));
 	assert_memory_equal(buf, b.data, sizeof buf);
 	bytes_free(&b);
 }
