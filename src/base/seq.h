@@ -1,6 +1,8 @@
 /*
  * Serial numbers (RFC 9293 3.4): 32-bit sequence numbers that wrap. A one-member struct, so
- * that a raw `<` does not compile. Comparisons hold while the two are less than 2^31 apart.
+ * that a raw `<` does not compile. Comparisons hold while the two are less than 2^31 apart; at just
+ * 2^31 each is less than the other and neither is less or equal, so that no number, whoever chose
+ * it, lies between a number and itself.
  */
 #ifndef TERN_BASE_SEQ_H
 #define TERN_BASE_SEQ_H
@@ -45,7 +47,7 @@ static inline bool seq_lt(tern_seq a, tern_seq b)
 
 static inline bool seq_leq(tern_seq a, tern_seq b)
 {
-	return (int32_t)(a.v - b.v) <= 0;
+	return !seq_lt(b, a);
 }
 
 static inline bool seq_gt(tern_seq a, tern_seq b)

@@ -395,6 +395,30 @@ static void a_wrong_ack_resets_itself_only(void **state)
 	peer_close(&p);
 }
 
+/* The same while our SYN-ACK still waits for room on the device: nothing of ours can be
+ * acknowledged, what lies half a number space away least of all. */
+static void an_ack_before_the_syn_ack_is_out_is_reset(void **state)
+{
+	(void)state;
+	static const uint32_t off[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0x80000001};
+	for (size_t i = 0; i < sizeof off / sizeof *off; i++) {
+		struct peer p;
+		uint32_t slot = 0;
+		peer_open(&p);
+		peer_listen_backlog(&p, 5);
+		send_syn(&p, 1000);
+		const struct tcb *tcb = tern_pool_next(&tern_stack_tcp(p.stack)->tcbs, &slot);
+		struct tcp_segment s = {.seq = seq(1001),
+			.ack = seq_add(tcb->snd.iss, off[i]),
+			.flags = TCP_ACK,
+			.window = 1000};
+		peer_send(&p, &s);
+		assert_int_equal(accept_all(&p), 0);
+		assert_int_equal(peer_drops(&p, TERN_DROP_TCP_BAD_ACK), 1);
+		peer_close(&p);
+	}
+}
+
 static void a_syn_sent_again_is_answered_again(void **state)
 {
 	(void)state;
@@ -446,6 +470,7 @@ int main(void)
 		cmocka_unit_test(closing_a_listener_resets_its_children),
 		cmocka_unit_test(a_listener_answers_each_segment_as_the_rfc_says),
 		cmocka_unit_test(a_wrong_ack_resets_itself_only),
+		cmocka_unit_test(an_ack_before_the_syn_ack_is_out_is_reset),
 		cmocka_unit_test(a_syn_sent_again_is_answered_again),
 		cmocka_unit_test(an_exact_address_beats_the_wildcard_and_ports_are_taken_once),
 	};
