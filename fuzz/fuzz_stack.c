@@ -121,8 +121,8 @@ static void check_text(const uint8_t *text, uint32_t offset, size_t n)
 
 /* --- frames out ------------------------------------------------------------------------- */
 
-static void check_segment(
-	struct game *g, const struct ipv4_header *h, struct reader r, const struct tern_frame *f)
+static void check_segment(struct game *g, const struct ipv4_header *h, struct reader r,
+	const struct tern_frame *f)
 {
 	struct tcp_segment s;
 	uint64_t sum =
@@ -145,8 +145,8 @@ static void answer_arp(struct game *g, struct reader r)
 	CHECK(tern_arp_parse(&r, &a) == TERN_DROP_NONE);
 	if (a.op != ARP_REQUEST || a.target.byte[15] > 200 || addr_same(&a.sender, &a.target))
 		return;
-	b = (struct arp_packet){
-		ARP_REPLY, {{2, 0, 0, 0, 0, a.target.byte[15]}}, a.sender_mac, a.target, a.sender};
+	b = (struct arp_packet){ARP_REPLY, {{2, 0, 0, 0, 0, a.target.byte[15]}}, a.sender_mac,
+		a.target, a.sender};
 	struct eth_header eth = {g->tap_mac, b.sender_mac, ETHERTYPE_ARP};
 	struct writer w = {g->packet};
 	tern_eth_emit(&w, &eth);
@@ -181,8 +181,8 @@ static unsigned pull(struct game *g, unsigned most, bool answer)
 	unsigned n = 0;
 	for (int nif = 1; nif <= g->tap; nif++)
 		for (unsigned i = 0; i < most; i++, n++) {
-			struct tern_frame f = {
-				.data = g->frame[nif], .capacity = (uint32_t)g->room[nif]};
+			struct tern_frame f = {.data = g->frame[nif],
+				.capacity = (uint32_t)g->room[nif]};
 			if (tern_output(g->stack, nif, &f, 1, g->now) == 0)
 				break;
 			check_frame(g, nif, &f, answer);
@@ -227,8 +227,8 @@ static void send_ip(struct game *g, const struct tern_addr *src, const struct te
 	};
 	struct writer w = {g->packet};
 	if (tap) {
-		struct eth_header eth = {
-			g->tap_mac, {{2, 0, 0, 0, 0, src->byte[15]}}, ETHERTYPE_IPV4};
+		struct eth_header eth = {g->tap_mac, {{2, 0, 0, 0, 0, src->byte[15]}},
+			ETHERTYPE_IPV4};
 		tern_eth_emit(&w, &eth);
 	}
 	tern_ipv4_emit(&w, &h);
@@ -385,14 +385,14 @@ static void act_segment(struct game *g)
 	s.window = windows[how >> 4 & 7];
 	s.urgent = s.flags & TCP_URG ? u16(g) : 0;
 	bool syn_sent = tcb->state == TERN_TCP_SYN_SENT;
-	uint32_t irs = syn_sent ? 7 : tcb->rcv.irs.v;
-	s.seq = seq(near(g, tcb, syn_sent ? irs : tcb->rcv.nxt.v));
+	s.seq = seq(near(g, tcb, syn_sent ? 7 : tcb->rcv.nxt.v));
 	s.ack = seq(near(g, tcb, how & 128 ? tcb->snd.una.v + 1 : tcb->snd.nxt.v));
 	s.data_len = text_len(g);
 	if (s.flags & TCP_SYN)
 		syn_options(g, &s.options);
 	else
 		segment_options(g, tcb, &s.options);
+	uint32_t irs = syn_sent ? s.seq.v : tcb->rcv.irs.v;
 	uint32_t from = s.seq.v - irs + (s.flags & TCP_SYN ? 1 : 0);
 	struct tern_addr src = tcb->path->dst, dst = tcb->path->src;
 	if (!tcb->path->loopback)

@@ -12,15 +12,20 @@ static uint32_t offset_of(const struct tcb *tcb, tern_seq s)
 	return tcb->receive.len + seq_diff(s, tcb->rcv.nxt);
 }
 
+static void forget_out_of_order(struct tcp *tcp, struct tcb *tcb)
+{
+	core_add(tcp->core, TERN_COUNT_TcpExtOfoPruned, tcb->side->ranges.count);
+	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
+	tern_ring_forget(&tcb->receive, &tcp->core->chunks, tcb->receive.len);
+}
+
 /* Memory is short: bytes beyond a hole may go, though SACK reported them (RFC 2018 8). */
 static bool renege(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb->side->ranges.count)
 		return false;
-	core_add(tcp->core, TERN_COUNT_TcpExtOfoPruned, tcb->side->ranges.count);
+	forget_out_of_order(tcp, tcb);
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPRcvCollapsed);
-	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
-	tern_ring_forget(&tcb->receive, &tcp->core->chunks, tcb->receive.len);
 	return true;
 }
 
@@ -171,8 +176,12 @@ struct verdict tern_text_step(struct arrival *a)
 {
 	struct tcb *tcb = a->tcb;
 	struct tcp_segment *seg = a->seg;
-	if (seg->data_len == 0 || !tcb_in(tcb, RECEIVING))
+	if (seg->data_len == 0)
 		return CONTINUE;
+	if (!tcb_in(tcb, RECEIVING)) {
+		tern_tcp_drop(a->tcp, tcb, TERN_DROP_TCP_AFTER_FIN);
+		return CONTINUE;
+	}
 	if (tcb->flags & TCB_ORPHAN)
 		return after_close(a);
 	if (!tern_tcb_side(a->tcp, tcb))
@@ -240,8 +249,13 @@ struct verdict tern_fin_step(struct arrival *a)
 		       seq_eq(tcb->side->fin_seq, tcb->rcv.nxt);
 	if (!here)
 		return CONTINUE;
-	if (tcb->side)
+	if (tcb->side) {
 		tcb->side->fin_early = false;
+		if (tcb->side->ranges.count) { /* said to lie beyond the end */
+			forget_out_of_order(a->tcp, tcb);
+			tern_tcp_drop(a->tcp, tcb, TERN_DROP_TCP_AFTER_FIN);
+		}
+	}
 	take_fin(a);
 	return CONTINUE;
 }

@@ -1,6 +1,10 @@
 /* Reporting what lies beyond a hole (RFC 2018 4): the range last touched first. */
 #include "transport/tcp/tcp.h"
 
+#define HEAD_LEN   4 /* kind, length and padding */
+#define BLOCK_LEN  8
+#define TEXT_LEAST 4 /* what options leave of the smallest segment */
+
 void tern_sack_touched(struct tcb_side *side, tern_seq at)
 {
 	uint8_t n = side->sack_recent_count;
@@ -26,12 +30,31 @@ static uint8_t add(struct tcp_sack_block *blocks, uint8_t n, struct range r)
 	return n;
 }
 
-uint8_t tern_sack_blocks(struct tcb *tcb, struct tcp_sack_block *blocks, uint8_t max)
+/* The smallest links have room for few. */
+static uint8_t count(const struct tcb *tcb)
+{
+	if (!tcb->side || !tcb->side->ranges.count || !(tcb->flags & TCB_SACK))
+		return 0;
+	uint32_t taken = tcb_timestamp_len(tcb) + HEAD_LEN;
+	uint32_t room = tcb->mss - TEXT_LEAST;
+	if (room > TCP_OPTIONS_LEN_MAX)
+		room = TCP_OPTIONS_LEN_MAX;
+	uint32_t fit = room > taken ? (room - taken) / BLOCK_LEN : 0;
+	return (uint8_t)(tcb->side->ranges.count < fit ? tcb->side->ranges.count : fit);
+}
+
+uint32_t tern_sack_len(const struct tcb *tcb)
+{
+	uint32_t blocks = count(tcb);
+	return blocks ? HEAD_LEN + BLOCK_LEN * blocks : 0;
+}
+
+uint8_t tern_sack_blocks(const struct tcb *tcb, struct tcp_sack_block *blocks)
 {
 	const struct tcb_side *side = tcb->side;
-	uint8_t n = 0;
+	uint8_t n = 0, max = count(tcb);
 	struct range r;
-	if (!side || !side->ranges.count)
+	if (max == 0)
 		return 0;
 	for (uint8_t i = 0; i < side->sack_recent_count && n < max; i++) {
 		tern_seq at = side->sack_recent[i];

@@ -13,8 +13,7 @@ static void add_options(struct tcp *tcp, struct tcb *tcb, struct tcp_segment *s)
 		o->tsecr = s->flags & TCP_ACK ? tcb->ts_recent : 0;
 	}
 	if (!syn) {
-		uint8_t max = tcb->flags & TCB_TIMESTAMPS ? 3 : 4;
-		o->sack_count = tcb->flags & TCB_SACK ? tern_sack_blocks(tcb, o->sack, max) : 0;
+		o->sack_count = tern_sack_blocks(tcb, o->sack);
 		o->has |= o->sack_count ? TCP_OPT_SACK : 0;
 		return;
 	}

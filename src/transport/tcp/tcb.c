@@ -172,14 +172,7 @@ void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cau
 
 uint32_t tern_tcb_effective_mss(const struct tcb *tcb)
 {
-	uint32_t options = 0;
-	if (tcb->flags & TCB_TIMESTAMPS)
-		options += 12;
-	if (tcb->side && tcb->side->ranges.count && tcb->flags & TCB_SACK) {
-		uint32_t blocks = tcb->side->ranges.count, most = options ? 3 : 4;
-		options += 4 + 8 * (blocks < most ? blocks : most);
-	}
-	return tcb->mss - options;
+	return tcb->mss - tcb_timestamp_len(tcb) - tern_sack_len(tcb);
 }
 
 /* RFC 9293 3.7.1: Eff.snd.MSS = min(SendMSS, path) less what options take, which

@@ -244,6 +244,12 @@ static inline bool tcb_syn_unacked(const struct tcb *tcb)
 	return seq_eq(tcb->snd.una, tcb->snd.iss);
 }
 
+/* What the timestamps option takes of a segment, padding included. */
+static inline uint32_t tcb_timestamp_len(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_TIMESTAMPS ? 12 : 0;
+}
+
 /* The sequence number of the first byte in the send ring. */
 static inline tern_seq tcb_data_start(const struct tcb *tcb)
 {

@@ -140,8 +140,11 @@ uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
 struct verdict tern_fin_step(struct arrival *a);
-/* Writes up to max SACK blocks (RFC 2018 4); returns how many. */
-uint8_t tern_sack_blocks(struct tcb *tcb, struct tcp_sack_block *blocks, uint8_t max);
+/* Writes the SACK blocks of a segment going out now (RFC 2018 4): as many as there are to report
+ * and find room beside timestamps and some text. Returns how many. */
+uint8_t tern_sack_blocks(const struct tcb *tcb, struct tcp_sack_block *blocks);
+/* The bytes that option takes, padding included; 0 if there is none. */
+uint32_t tern_sack_len(const struct tcb *tcb);
 /* Notes that a range was touched by an arrival. */
 void tern_sack_touched(struct tcb_side *side, tern_seq at);
 /* The window field for a segment going out now; moves rcv.adv. */

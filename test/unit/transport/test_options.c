@@ -143,6 +143,36 @@ static void the_segment_size_is_the_least_of_what_both_and_the_link_say(void **s
 	}
 }
 
+/* On the smallest link IPv4 allows, options leave room for text: what cannot be reported waits. */
+static void reports_of_holes_leave_room_for_text(void **state)
+{
+	(void)state;
+	for (unsigned timestamps = 0; timestamps < 2; timestamps++) {
+		struct peer p;
+		struct peer_setup setup = {.mtu = 68};
+		struct tcp_options o = {.has = TCP_OPT_SACK_OK |
+					       (timestamps ? TCP_OPT_TIMESTAMP : 0),
+			.tsval = 1};
+		uint32_t got = 0;
+		peer_open_as(&p, &setup);
+		peer_listen(&p);
+		peer_connect(&p, 1, &o);
+		for (uint32_t off = 10; off < 100; off += 20)
+			peer_say(&p, TCP_ACK, off, "x", 1);
+		peer_drain(&p);
+		assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_NODELAY, 1), 0);
+		assert_int_equal(tern_tcp_write(p.stack, p.conn, "0123456789", 10), 10);
+		while (peer_take(&p)) {
+			assert_true(p.frame_len <= 68);
+			assert_true(p.last.data_len > 0);
+			assert_true(p.last.options.sack_count > 0);
+			got += p.last.data_len;
+		}
+		assert_int_equal(got, 10);
+		peer_close(&p);
+	}
+}
+
 static void a_program_may_ask_for_smaller_segments_before_the_syn(void **state)
 {
 	(void)state;
@@ -267,6 +297,7 @@ int main(void)
 		cmocka_unit_test(every_combination_is_agreed_on_when_we_open),
 		cmocka_unit_test(a_syn_of_ours_offers_what_the_settings_say),
 		cmocka_unit_test(the_segment_size_is_the_least_of_what_both_and_the_link_say),
+		cmocka_unit_test(reports_of_holes_leave_room_for_text),
 		cmocka_unit_test(a_program_may_ask_for_smaller_segments_before_the_syn),
 		cmocka_unit_test(tiny_sizes_and_wild_sacks_make_no_tiny_segments),
 		cmocka_unit_test(the_floor_under_the_segment_size_can_be_moved),
