@@ -73,6 +73,10 @@ struct tern_nif_opts {
 	uint32_t mtu;   /* IP bytes a frame may carry, 68..65535; 0 means 1500 */
 	uint32_t offload;
 	bool raw_ip; /* frames are bare IP packets (a TUN): no Ethernet, no ARP */
+	/* Beyond it is a kernel that goes by our addresses and leaves TCP to us. What it sends goes
+	 * out by our routes; what comes for us and does not concern TCP goes to it, and not to
+	 * sockets of ours. With raw_ip only, one at most, and without an address of its own. */
+	bool guest;
 };
 
 /* Adds an interface, up. Returns its number (1..7), TERN_EINVAL, TERN_ENOSPC or TERN_ENOMEM. */

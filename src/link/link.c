@@ -64,6 +64,8 @@ int tern_link_nif_add(struct link *link, const struct tern_nif_opts *opts)
 		return TERN_EINVAL;
 	if (opts->offload & ~(uint32_t)(TERN_OFFLOAD_TX_CSUM | TERN_OFFLOAD_TSO))
 		return TERN_EINVAL;
+	if (opts->guest && (!opts->raw_ip || link->guest))
+		return TERN_EINVAL;
 	if (link->nif_count == TERN_NIF_MAX)
 		return TERN_ENOSPC;
 	struct nif *n = &link->nif[link->nif_count];
@@ -75,6 +77,8 @@ int tern_link_nif_add(struct link *link, const struct tern_nif_opts *opts)
 		if (memcmp(n->opts.mac, no_mac, 6) == 0)
 			make_mac(link->core, n->opts.mac);
 	}
+	if (opts->guest)
+		link->guest = (int)link->nif_count;
 	link->epoch++;
 	return (int)link->nif_count++;
 }

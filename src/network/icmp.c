@@ -242,6 +242,8 @@ void tern_icmp_undeliverable(struct ip *ip, int nif, const uint8_t *data, uint32
 	struct ipv4_header h;
 	if (tern_ipv4_parse_quoted(&r, &h) || h.fragment_offset > 0 || reader_left(&r) < 8)
 		return;
+	if (tern_guest_undeliverable(ip, &h, r.at, (uint32_t)reader_left(&r)))
+		return;
 	struct ip_error e = {
 		.nif = nif,
 		.src = h.src,

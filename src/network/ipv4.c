@@ -102,8 +102,9 @@ void tern_ipv4_input(struct ip *ip, int nif, const struct tern_frame *frame, con
 		.data = r.at,
 		.len = (uint32_t)reader_left(&r),
 	};
-	why = check_destination(ip, &p.in);
-	if (!why)
+	if (nif == ip->link->guest && nif != TERN_NIF_LOOPBACK)
+		why = tern_guest_check(ip, &p.in);
+	else if ((why = check_destination(ip, &p.in)) == TERN_DROP_NONE)
 		why = check_source(ip, &p.in);
 	if (why)
 		refuse(ip, why, TERN_COUNT_IpInAddrErrors);
@@ -115,6 +116,8 @@ void tern_ipv4_input(struct ip *ip, int nif, const struct tern_frame *frame, con
 
 void tern_ipv4_deliver(struct ip *ip, const struct ipv4_packet *p)
 {
+	if (ip->link->guest && tern_guest_deal(ip, p))
+		return;
 	if (p->in.protocol == IPPROTO_ICMP_NUM) {
 		core_count(ip->core, TERN_COUNT_IpInDelivers);
 		tern_icmp_input(ip, p);

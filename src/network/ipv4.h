@@ -42,6 +42,15 @@ void tern_route_fini(struct ip *ip);
 uint16_t tern_ipv4_id(struct ip *ip, const struct tern_addr *src, const struct tern_addr *dst,
 	uint8_t protocol);
 
+/* --- guest.c */
+/* Whether a packet from the guest may go on. */
+enum tern_drop tern_guest_check(const struct ip *ip, const struct ip_in *in);
+/* Takes a whole packet that is from the guest or for it; false: it is neither. */
+bool tern_guest_deal(struct ip *ip, const struct ipv4_packet *p);
+/* A packet that did not leave: false if it was not the guest's. data: behind its header. */
+bool tern_guest_undeliverable(struct ip *ip, const struct ipv4_header *h, const uint8_t *data,
+	uint32_t len);
+
 /* --- fragment.c */
 void tern_fragment_input(struct ip *ip, const struct ipv4_packet *p);
 void tern_fragment_expire(struct ip *ip);
