@@ -52,7 +52,7 @@ static int add_gateway(struct tern_host *host, const char *gateway)
 	struct tern_addr addr;
 	if (tern_addr_parse(gateway, &addr) != 0)
 		return tern_error_set("gateway %s: not an address", gateway);
-	int rc = tern_route_add(host->stack, &any, 0, &addr, host->nif);
+	int rc = tern_route_add(host->stack, &any, 0, &addr, host->port[0].nif);
 	return rc == 0 ? 0 : tern_error_set("gateway %s: %s", gateway, tern_err_text(rc));
 }
 
@@ -67,35 +67,47 @@ static void make_mac(const struct tern_addr *addr, uint8_t mac[6])
 	memcpy(mac + 2, addr->byte + 12, 4);
 }
 
-static int add_interface(struct tern_host *host, const char *cidr,
-	const struct tern_host_opts *opts)
+/* Puts a device on an interface of the stack; cidr NULL: a guest's, without an address. */
+static int add_interface(struct tern_host *host, struct port *port, const char *cidr)
 {
-	const struct tern_device *device = host->device;
+	const struct tern_device *device = port->device;
 	struct tern_addr addr;
 	unsigned prefix_len;
-	if (!cidr || tern_cidr_parse(cidr, &addr, &prefix_len) != 0)
-		return tern_error_set("%s: not an address like 10.77.0.2/24",
-			cidr ? cidr : "(none)");
 	struct tern_nif_opts nif = {.mtu = device->mtu,
 		.offload = device->offload,
-		.raw_ip = device->raw_ip};
+		.raw_ip = device->raw_ip,
+		.guest = !cidr};
 	memcpy(nif.name, device->name, sizeof nif.name);
 	memcpy(nif.mac, device->mac, sizeof nif.mac);
-	make_mac(&addr, nif.mac);
-	host->nif = tern_nif_add(host->stack, &nif);
-	if (host->nif < 0)
-		return tern_error_set("%s: %s", device->name, tern_err_text(host->nif));
-	int rc = tern_nif_addr_add(host->stack, host->nif, &addr, prefix_len);
-	if (rc != 0)
-		return tern_error_set("%s: %s", cidr, tern_err_text(rc));
-	return opts->gateway ? add_gateway(host, opts->gateway) : 0;
+	if (cidr && tern_cidr_parse(cidr, &addr, &prefix_len) != 0)
+		return tern_error_set("%s: not an address like 10.77.0.2/24", cidr);
+	if (cidr)
+		make_mac(&addr, nif.mac);
+	port->nif = tern_nif_add(host->stack, &nif);
+	if (port->nif < 0)
+		return tern_error_set("%s: %s", device->name, tern_err_text(port->nif));
+	int rc = cidr ? tern_nif_addr_add(host->stack, port->nif, &addr, prefix_len) : 0;
+	return rc == 0 ? 0 : tern_error_set("%s: %s", cidr, tern_err_text(rc));
 }
 
-static int make_buffers(struct tern_host *host)
+static int make_buffers(struct tern_host *host, struct port *port)
 {
-	host->out_room = (tern_nif_frame_room(host->stack, host->nif) + 63) & ~(size_t)63;
-	host->out_buffers = malloc(host->out_room * HOST_BATCH);
-	return host->out_buffers ? 0 : tern_error_set("out of memory");
+	port->room = (tern_nif_frame_room(host->stack, port->nif) + 63) & ~(size_t)63;
+	port->buffers = malloc(port->room * HOST_BATCH);
+	return port->buffers ? 0 : tern_error_set("out of memory");
+}
+
+/* Takes the device, also when it fails. */
+static int add_port(struct tern_host *host, struct tern_device *device, const char *cidr)
+{
+	struct port *port = &host->port[host->ports++];
+	*port = (struct port){.device = device, .nif = TERN_NIF_LOOPBACK};
+	if ((device && add_interface(host, port, cidr) != 0) || make_buffers(host, port) != 0)
+		return -1;
+	if (!device)
+		return 0;
+	port->watch.fd = device->fd;
+	return tern_loop_add(host, &port->watch, EPOLLIN);
 }
 
 static int make_loop(struct tern_host *host)
@@ -105,12 +117,7 @@ static int make_loop(struct tern_host *host)
 	if (host->epoll < 0 || host->stop_fd < 0)
 		return tern_error_set("epoll, eventfd: %s", strerror(errno));
 	host->stop_watch.fd = host->stop_fd;
-	if (tern_loop_add(host, &host->stop_watch, EPOLLIN) != 0)
-		return -1;
-	if (!host->device)
-		return 0;
-	host->device_watch.fd = host->device->fd;
-	return tern_loop_add(host, &host->device_watch, EPOLLIN);
+	return tern_loop_add(host, &host->stop_watch, EPOLLIN);
 }
 
 struct tern_host *tern_host_open_on(struct tern_device *device, const char *cidr,
@@ -125,14 +132,24 @@ struct tern_host *tern_host_open_on(struct tern_device *device, const char *cidr
 		tern_error_set("out of memory");
 		return NULL;
 	}
-	host->device = device;
 	host->epoll = host->stop_fd = -1;
-	host->nif = TERN_NIF_LOOPBACK;
-	if (make_stack(host, opts) == 0 && (!device || add_interface(host, cidr, opts) == 0) &&
-		make_buffers(host) == 0 && make_loop(host) == 0)
+	bool begun = make_stack(host, opts) == 0 && make_loop(host) == 0;
+	if (!begun)
+		tern_device_close(device);
+	if (begun && add_port(host, device, cidr ? cidr : "(none)") == 0 &&
+		(!opts->gateway || add_gateway(host, opts->gateway) == 0))
 		return host;
 	tern_host_close(host);
 	return NULL;
+}
+
+int tern_host_add_guest(struct tern_host *host, struct tern_device *device)
+{
+	if (host->ports == HOST_PORTS) {
+		tern_device_close(device);
+		return tern_error_set("there is a guest already");
+	}
+	return add_port(host, device, NULL);
 }
 
 struct tern_host *tern_host_open(const char *spec, const char *cidr,
@@ -172,14 +189,16 @@ void tern_host_close(struct tern_host *host)
 		tern_relay_abort(host->relays);
 	if (host->stack)
 		tern_stack_free(host->stack);
-	tern_device_close(host->device);
+	for (unsigned i = 0; i < host->ports; i++) {
+		tern_device_close(host->port[i].device);
+		free(host->port[i].buffers);
+	}
 	if (host->epoll >= 0)
 		close(host->epoll);
 	if (host->stop_fd >= 0)
 		close(host->stop_fd);
 	free_watches(host->watches);
 	free_watches(host->graveyard);
-	free(host->out_buffers);
 	free(host->claims);
 	free(host);
 }
@@ -191,12 +210,12 @@ struct tern_stack *tern_host_stack(struct tern_host *host)
 
 struct tern_device *tern_host_device(struct tern_host *host)
 {
-	return host->device;
+	return host->port[0].device;
 }
 
 int tern_host_nif(const struct tern_host *host)
 {
-	return host->nif;
+	return host->port[0].nif;
 }
 
 static bool grow_claims(struct tern_host *host, uint32_t slot)

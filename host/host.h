@@ -21,21 +21,30 @@ struct claim {
 	void *context;
 };
 
+/* An interface of the stack and the device it is on. */
+struct port {
+	struct tern_device *device; /* NULL: the loopback */
+	int nif;
+	/* Frames pulled from the stack, [first, count) not sent yet. */
+	struct tern_frame out[HOST_BATCH];
+	unsigned first, count;
+	uint8_t *buffers;
+	size_t room;
+	bool full; /* EPOLLOUT is awaited */
+	struct tern_watch watch;
+};
+
+#define HOST_PORTS 2 /* its own, and a guest's */
+
 struct tern_host {
 	struct tern_stack *stack;
-	struct tern_device *device; /* NULL: loopback only */
-	int nif;
+	struct port port[HOST_PORTS];
+	unsigned ports;
 	int epoll;
 	int stop_fd; /* eventfd; wakes the loop */
 	atomic_bool stopped;
-	bool broken; /* the device; tern_host_error() was set */
-	/* Frames pulled from the stack, [out_first, out_count) not sent yet. */
-	struct tern_frame out[HOST_BATCH];
-	unsigned out_first, out_count;
-	uint8_t *out_buffers;
-	size_t out_room;
-	bool device_full; /* EPOLLOUT is awaited */
-	struct tern_watch device_watch, stop_watch;
+	bool broken; /* a device; tern_host_error() was set */
+	struct tern_watch stop_watch;
 	struct tern_watch *watches, *graveyard;
 	struct tern_relay *relays; /* all there are */
 	struct claim *claims;

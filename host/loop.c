@@ -83,65 +83,72 @@ static void bury(struct tern_host *host)
 
 /* --- frames -------------------------------------------------------------------------- */
 
-static int device_broke(struct tern_host *host, int error)
+static int device_broke(struct tern_host *host, const struct port *port, int error)
 {
 	host->broken = true;
-	return tern_error_set("%s: %s", host->device->name, strerror(-error));
+	return tern_error_set("%s: %s", port->device->name, strerror(-error));
 }
 
-static void await_room(struct tern_host *host, bool full)
+static void await_room(struct tern_host *host, struct port *port, bool full)
 {
-	if (full != host->device_full)
-		control(host, EPOLL_CTL_MOD, &host->device_watch,
-			full ? EPOLLIN | EPOLLOUT : EPOLLIN);
-	host->device_full = full;
+	if (full != port->full)
+		control(host, EPOLL_CTL_MOD, &port->watch, full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	port->full = full;
 }
 
-static void lend_buffers(struct tern_host *host)
+static void lend_buffers(struct port *port)
 {
 	for (unsigned i = 0; i < HOST_BATCH; i++)
-		host->out[i] = (struct tern_frame){.data = host->out_buffers + i * host->out_room,
-			.capacity = (uint32_t)host->out_room};
+		port->out[i] = (struct tern_frame){.data = port->buffers + i * port->room,
+			.capacity = (uint32_t)port->room};
 }
 
 /* Pulls a batch if the last one is gone, and sends what it can. True if there may be more at once.
  */
-static bool transmit(struct tern_host *host)
+static bool transmit_port(struct tern_host *host, struct port *port)
 {
 	uint64_t now = tern_host_now();
-	if (host->out_first == host->out_count) {
-		lend_buffers(host);
-		host->out_first = 0;
-		host->out_count = tern_output(host->stack, host->nif, host->out, HOST_BATCH, now);
+	if (port->first == port->count) {
+		lend_buffers(port);
+		port->first = 0;
+		port->count = tern_output(host->stack, port->nif, port->out, HOST_BATCH, now);
 	}
-	unsigned n = host->out_count - host->out_first;
+	unsigned n = port->count - port->first;
 	if (n == 0)
 		return false;
-	if (!host->device) {
-		tern_input(host->stack, host->nif, host->out, n, now);
-		host->out_first = host->out_count;
+	if (!port->device) {
+		tern_input(host->stack, port->nif, port->out, n, now);
+		port->first = port->count;
 		return true;
 	}
-	int sent = tern_device_send(host->device, host->out + host->out_first, n, now);
+	int sent = tern_device_send(port->device, port->out + port->first, n, now);
 	if (sent < 0) {
-		device_broke(host, sent);
+		device_broke(host, port, sent);
 		return false;
 	}
-	host->out_first += (unsigned)sent;
-	await_room(host, host->out_first < host->out_count);
-	return !host->device_full && host->out_count == HOST_BATCH;
+	port->first += (unsigned)sent;
+	await_room(host, port, port->first < port->count);
+	return !port->full && port->count == HOST_BATCH;
 }
 
-static void receive(struct tern_host *host)
+static bool transmit(struct tern_host *host)
+{
+	bool more = false;
+	for (unsigned i = 0; i < host->ports; i++)
+		more |= transmit_port(host, &host->port[i]);
+	return more;
+}
+
+static void receive(struct tern_host *host, struct port *port)
 {
 	struct tern_frame frames[HOST_BATCH];
 	int n = 0;
-	if (host->device)
-		n = tern_device_recv(host->device, frames, HOST_BATCH, tern_host_now());
+	if (port->device)
+		n = tern_device_recv(port->device, frames, HOST_BATCH, tern_host_now());
 	if (n < 0)
-		device_broke(host, n);
+		device_broke(host, port, n);
 	else
-		tern_input(host->stack, host->nif, frames, (unsigned)n, tern_host_now());
+		tern_input(host->stack, port->nif, frames, (unsigned)n, tern_host_now());
 }
 
 /* Claimed events handed out before frames have their turn. */
@@ -153,14 +160,22 @@ static void receive(struct tern_host *host)
  */
 #define FULL_NS 1000000
 
-/* When either of stack and device wants to be called. */
+/* When any of stack and devices wants to be called. */
 static uint64_t due(const struct tern_host *host)
 {
-	uint64_t stack = tern_deadline(host->stack);
-	if (host->device_full && stack < tern_now(host->stack) + FULL_NS)
-		stack = tern_now(host->stack) + FULL_NS;
-	uint64_t device = host->device ? tern_device_deadline(host->device) : TERN_NEVER;
-	return stack < device ? stack : device;
+	uint64_t soonest = tern_deadline(host->stack);
+	for (unsigned i = 0; i < host->ports; i++) {
+		const struct port *port = &host->port[i];
+		if (port->full && soonest < tern_now(host->stack) + FULL_NS)
+			soonest = tern_now(host->stack) + FULL_NS;
+	}
+	for (unsigned i = 0; i < host->ports; i++) {
+		const struct port *port = &host->port[i];
+		uint64_t device = port->device ? tern_device_deadline(port->device) : TERN_NEVER;
+		if (device < soonest)
+			soonest = device;
+	}
+	return soonest;
 }
 
 static int sleep_until(struct tern_host *host, uint64_t until, struct epoll_event *ready)
@@ -179,25 +194,36 @@ static void clear_stop(struct tern_host *host)
 	(void)n; /* it only had to wake us */
 }
 
+/* The port whose watch that is, or NULL. */
+static struct port *port_of(struct tern_host *host, const struct tern_watch *watch)
+{
+	for (unsigned i = 0; i < host->ports; i++)
+		if (watch == &host->port[i].watch)
+			return &host->port[i];
+	return NULL;
+}
+
 /* Sleeps until `until` or until something happens, and lets it happen. */
 static void turn(struct tern_host *host, uint64_t until)
 {
 	struct epoll_event ready[HOST_BATCH];
 	uint64_t wake = due(host);
 	int n = sleep_until(host, until < wake ? until : wake, ready);
-	bool device = false;
+	struct port *readable[HOST_PORTS] = {NULL}, *port;
 	for (int i = 0; i < n; i++) {
 		struct tern_watch *watch = ready[i].data.ptr;
-		if (watch == &host->device_watch)
-			device = true;
+		if ((port = port_of(host, watch)))
+			readable[port - host->port] = port;
 		else if (watch == &host->stop_watch)
 			clear_stop(host);
 		else if (watch->ready)
 			watch->ready(watch->context, ready[i].events);
 	}
 	bury(host);
-	if (device || due(host) <= tern_host_now())
-		receive(host);
+	bool overdue = due(host) <= tern_host_now();
+	for (unsigned i = 0; i < host->ports; i++)
+		if (readable[i] || (i == 0 && overdue))
+			receive(host, &host->port[i]);
 }
 
 /* Takes the next event that nobody has claimed. Events beget events (room again, memory still
@@ -284,8 +310,13 @@ static bool closing(const struct tern_stack *stack)
 /* Whether frames are on their way that closing the device would lose. */
 static bool sending(struct tern_host *host)
 {
-	return transmit(host) || host->out_first != host->out_count ||
-	       (host->device && tern_device_deadline(host->device) != TERN_NEVER);
+	bool waiting = transmit(host);
+	for (unsigned i = 0; i < host->ports; i++) {
+		const struct port *port = &host->port[i];
+		waiting |= port->first != port->count ||
+			   (port->device && tern_device_deadline(port->device) != TERN_NEVER);
+	}
+	return waiting;
 }
 
 /* How often the table of connections is looked through while it settles, ns. */

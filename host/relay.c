@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <tern/relay.h>
@@ -43,6 +44,8 @@ struct tern_relay {
 	bool gone;                     /* the program has closed: what arrives is nobody's */
 	bool eof;                      /* the peer's FIN was seen */
 	bool over;                     /* finish: freed by whoever entered */
+	bool ahead;                    /* keep_last: the first byte waiting was passed on already */
+	bool reset_on_close;
 };
 
 static struct tern_stack *stack_of(struct tern_relay *r)
@@ -71,10 +74,16 @@ static void finish(struct tern_relay *r, int error, bool abort)
 	else
 		tern_tcp_close(stack_of(r), r->conn);
 	tern_host_unwatch(r->host, r->watch);
-	if (error)
+	if (error) {
 		close_reset(r->fd);
-	else
-		close(r->fd);
+		return;
+	}
+	if (r->opts.keep_last) {
+		char last;
+		ssize_t n = recv(r->fd, &last, 1, MSG_DONTWAIT);
+		(void)n; /* nothing left unread: the other end sees an end of file */
+	}
+	close(r->fd);
 }
 
 static size_t lend(const struct tern_span *spans, int n, struct iovec *iov)
@@ -89,9 +98,84 @@ static size_t lend(const struct tern_span *spans, int n, struct iovec *iov)
 
 /* --- fd -> connection ---------------------------------------------------------------- */
 
+static void fd_ended(struct tern_relay *r)
+{
+	r->from_fd = ENDED;
+	if (r->to_fd != BROKEN) /* else close says it all */
+		tern_tcp_shutdown(stack_of(r), r->conn);
+}
+
+size_t tern_relay_waiting(const struct tern_relay *r)
+{
+	int queued = 0;
+	if (ioctl(r->fd, FIONREAD, &queued) != 0 || queued < r->ahead)
+		return 0;
+	return (size_t)queued - r->ahead;
+}
+
+/* Cuts the vectors at offset; returns where the byte there goes. */
+static void *cut(struct iovec *iov, int n, size_t offset)
+{
+	void *at = NULL;
+	for (int i = 0; i < n; i++) {
+		if (offset < iov[i].iov_len) {
+			at = at ? at : (char *)iov[i].iov_base + offset;
+			iov[i].iov_len = offset;
+		}
+		offset -= iov[i].iov_len;
+	}
+	return at;
+}
+
+/* Reads want of the `fresh` bytes waiting into iov[1] and on; the last of all is only looked at. */
+static ssize_t read_but_last(struct tern_relay *r, struct iovec *iov, int n, size_t want,
+	size_t fresh)
+{
+	char stale;
+	size_t take = want == fresh ? want - 1 : want, off = take + r->ahead;
+	iov[0] = (struct iovec){&stale, r->ahead};
+	void *last = cut(iov, n, off);
+	if (off > 0 && readv(r->fd, iov, n) != (ssize_t)off)
+		return -1;
+	r->ahead = want == fresh;
+	if (r->ahead && recv(r->fd, last, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		return -1;
+	return (ssize_t)want;
+}
+
+/* As read_fd, for a descriptor whose last byte stays. */
+static bool read_fd_keeping_last(struct tern_relay *r)
+{
+	struct tern_span spans[SPANS];
+	struct iovec iov[SPANS + 1];
+	size_t fresh = tern_relay_waiting(r);
+	if (fresh == 0) {
+		r->fd_readable = false;
+		if (r->fd_ending)
+			fd_ended(r);
+		return false;
+	}
+	int n = tern_tcp_room(stack_of(r), r->conn, fresh < CHUNK_MAX ? fresh : CHUNK_MAX, spans,
+		SPANS);
+	if (n <= 0)
+		return false; /* WRITABLE, CONNECTED or ERROR follows */
+	size_t asked = lend(spans, n, iov + 1);
+	size_t want = asked < fresh ? asked : fresh;
+	ssize_t got = read_but_last(r, iov, n + 1, want, fresh);
+	tern_tcp_commit(stack_of(r), r->conn, got > 0 ? (size_t)got : 0);
+	if (got < 0) { /* nobody else reads here */
+		finish(r, TERN_ECONNABORTED, true);
+		return false;
+	}
+	r->result.from_fd += (uint64_t)got;
+	return true;
+}
+
 /* Reads once, into the send ring. True to go on. */
 static bool read_fd(struct tern_relay *r)
 {
+	if (r->opts.keep_last)
+		return read_fd_keeping_last(r);
 	struct tern_span spans[SPANS];
 	struct iovec iov[SPANS];
 	int n = tern_tcp_room(stack_of(r), r->conn, CHUNK_MAX, spans, SPANS);
@@ -107,9 +191,7 @@ static bool read_fd(struct tern_relay *r)
 		return r->fd_readable;
 	}
 	if (got == 0) {
-		r->from_fd = ENDED;
-		if (r->to_fd != BROKEN) /* else close says it all */
-			tern_tcp_shutdown(stack_of(r), r->conn);
+		fd_ended(r);
 	} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 		r->fd_readable = false;
 	} else if (errno != EINTR) {
@@ -198,6 +280,11 @@ static void fd_ready(void *context, uint32_t events)
 		r->fd_writable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		r->fd_ending = true;
+	/* Only an end that closed with something unread, or was reset, has an error. */
+	if (events & EPOLLERR && r->opts.keep_last)
+		finish(r, TERN_ECONNABORTED, true);
+	if (events & EPOLLHUP && r->reset_on_close)
+		finish(r, TERN_ECONNABORTED, true);
 	/* Hung up, and not by our own SHUT_WR: the program can neither read nor write any more. */
 	if (events & EPOLLHUP && r->to_fd != ENDED) {
 		r->to_fd = BROKEN;
@@ -270,6 +357,7 @@ struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn con
 	r->result.remote = info.remote;
 	r->result.connected = info.state >= TERN_TCP_ESTABLISHED;
 	r->eof = info.peer_closed;
+	r->ahead = r->opts.keep_last;
 	/* An edge-triggered watch reports at once what is already so: the first pump comes from
 	 * there. */
 	r->watch =
@@ -288,6 +376,20 @@ void tern_relay_abort(struct tern_relay *r)
 {
 	finish(r, TERN_ECONNABORTED, true);
 	leave(r);
+}
+
+void tern_relay_reset_on_close(struct tern_relay *r, bool reset)
+{
+	r->reset_on_close = reset;
+}
+
+bool tern_relay_flush(struct tern_relay *r)
+{
+	r->fd_readable = true;
+	pump(r);
+	bool lives = !r->over;
+	leave(r);
+	return lives;
 }
 
 void tern_relay_status(const struct tern_relay *r, struct tern_relay_result *out)

@@ -50,6 +50,11 @@ struct tern_host *tern_host_open_on(struct tern_device *device, const char *cidr
 /* Aborts its relays and closes all; nothing more is sent. NULL is allowed. */
 void tern_host_close(struct tern_host *host);
 
+/* Adds an interface for a guest: a kernel that goes by our address and leaves TCP to us
+ * (tern_nif_opts.guest). Takes the device, a TUN, also when it fails: 0, or -1 with a text in
+ * tern_host_error(). */
+int tern_host_add_guest(struct tern_host *host, struct tern_device *device);
+
 struct tern_stack *tern_host_stack(struct tern_host *host);
 /* NULL if it has none. */
 struct tern_device *tern_host_device(struct tern_host *host);

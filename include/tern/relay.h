@@ -37,6 +37,10 @@ struct tern_relay_opts {
 	 * NULL. */
 	void (*done)(void *context, const struct tern_relay_result *result);
 	void *context;
+	/* The descriptor is an AF_UNIX stream with one byte in it that is nobody's. The relay
+	 * always leaves the last byte unread, passed on or not: so closing on an error looks like a
+	 * reset to the other end, whatever was read before, and never like an end of file. */
+	bool keep_last;
 };
 
 /*
@@ -48,6 +52,13 @@ struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn con
 	const struct tern_relay_opts *opts);
 /* Ends it at once: the peer is reset, the descriptor closed, done called. */
 void tern_relay_abort(struct tern_relay *relay);
+/* Whether the end of the program resets the peer (SO_LINGER of 0 s). */
+void tern_relay_reset_on_close(struct tern_relay *relay, bool reset);
+/* Passes on what the descriptor holds now, as far as there is room: what the program wrote before
+ * it asked something about the connection. The relay may be over afterwards: true if it lives. */
+bool tern_relay_flush(struct tern_relay *relay);
+/* Bytes written to the descriptor that were not passed on yet. */
+size_t tern_relay_waiting(const struct tern_relay *relay);
 /* What it did so far. */
 void tern_relay_status(const struct tern_relay *relay, struct tern_relay_result *out);
 

@@ -96,8 +96,8 @@ ptrdiff_t tern_tcp_read(struct tern_stack *stack, struct tern_conn conn, void *d
  * The same without copying. peek lends the readable bytes as at most max spans and returns how
  * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes
  * of the send buffer's room as spans (0 when full); commit sends the first n bytes of it, or none
- * and TERN_EINVAL when less was lent; what was lent and not sent is memory held until then, so a loan
- * of which nothing came is ended by a commit of 0. Spans are lent until the next call on this
+ * and TERN_EINVAL when less was lent; what was lent and not sent is memory held until then, so a
+ * loan of which nothing came is ended by a commit of 0. Spans are lent until the next call on this
  * connection or into the stack.
  */
 int tern_tcp_peek(const struct tern_stack *stack, struct tern_conn conn, struct tern_span *spans,

@@ -91,7 +91,7 @@ struct link {
 	} list[NEIGH_LISTS];
 	size_t held_bytes; /* of packets in neighbours' queues */
 	struct siphash_key key;
-	int guest; /* the interface of one; 0: there is none */
+	int guest;      /* the interface of one; 0: there is none */
 	uint32_t epoch; /* grows whenever an interface or address changes, or a MAC is no longer
 			   sure */
 };

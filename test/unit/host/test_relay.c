@@ -4,12 +4,15 @@
  */
 #include "test/unit/support.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <tern/relay.h>
 #include <tern/tcp.h>
 #include <unistd.h>
 
 #define BULK (3u << 20)
+
+static bool keep_last; /* the whole group runs without and with */
 
 struct world {
 	struct tern_host *host;
@@ -64,7 +67,12 @@ static void open_world(struct world *w, uint16_t port)
 	assert_int_equal(tern_tcp_connect(w->stack, &to, &conn), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
 	w->program = ends[1];
-	struct tern_relay_opts opts = {on_connected, on_done, w};
+	struct tern_relay_opts opts = {.connected = on_connected,
+		.done = on_done,
+		.context = w,
+		.keep_last = keep_last};
+	if (keep_last)
+		assert_int_equal(write(ends[1], "x", 1), 1);
 	w->relay = tern_relay_start(w->host, conn, ends[0], &opts);
 	assert_non_null(w->relay);
 }
@@ -240,7 +248,86 @@ static void a_reset_by_the_peer_ends_it_with_that_error(void **state)
 	spin(&w, 20);
 	assert_int_equal(w.done, 1);
 	assert_int_equal(w.result.error, TERN_ECONNRESET);
-	assert_int_equal(read(w.program, w.got, 1), 0);
+	assert_int_equal(read(w.program, w.got, 1), keep_last ? -1 : 0);
+	end(&w);
+}
+
+/* Whatever the program has read and said before, a reset must not look like the peer's FIN. */
+static void a_reset_is_never_an_end_of_file(void **state)
+{
+	(void)state;
+	if (!keep_last)
+		return;
+	for (unsigned how = 0; how < 8; how++) {
+		struct world w;
+		char byte;
+		begin(&w);
+		if (how & 1)
+			assert_int_equal(write(w.program, "hello", 5), 5);
+		if (how & 2)
+			assert_int_equal(tern_tcp_write(w.stack, w.peer, "hello", 5), 5);
+		if (how & 4)
+			assert_int_equal(shutdown(w.program, SHUT_WR), 0);
+		spin(&w, 5);
+		peer_read(&w);
+		for (int i = 0; how & 2 && i < 5; i++)
+			assert_int_equal(read(w.program, &byte, 1), 1);
+		assert_int_equal(tern_tcp_abort(w.stack, w.peer), 0);
+		spin(&w, 5);
+		assert_int_equal(w.done, 1);
+		assert_int_equal(read(w.program, &byte, 1), -1);
+		assert_int_equal(errno, ECONNRESET);
+		end(&w);
+	}
+}
+
+/* And the peer's FIN, once both sides have ended, not like a reset. */
+static void an_end_of_file_is_never_a_reset(void **state)
+{
+	(void)state;
+	struct world w;
+	char bytes[8];
+	begin(&w);
+	assert_int_equal(write(w.program, "hello", 5), 5);
+	assert_int_equal(tern_tcp_write(w.stack, w.peer, "world", 5), 5);
+	assert_int_equal(tern_tcp_shutdown(w.stack, w.peer), 0);
+	assert_int_equal(shutdown(w.program, SHUT_WR), 0);
+	spin(&w, 10);
+	peer_read(&w);
+	assert_true(w.peer_eof);
+	assert_int_equal(w.got_len, 5);
+	assert_int_equal(read(w.program, bytes, sizeof bytes), 5);
+	assert_int_equal(read(w.program, bytes, sizeof bytes), 0);
+	end(&w);
+}
+
+static void lingering_for_no_time_resets(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w);
+	tern_relay_reset_on_close(w.relay, true);
+	close_program(&w);
+	spin(&w, 5);
+	peer_read(&w);
+	assert_int_equal(w.peer_error, TERN_ECONNRESET);
+	end(&w);
+}
+
+static void a_flush_passes_on_what_was_written(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w);
+	spin(&w, 2);
+	assert_int_equal(write(w.program, "hello", 5), 5);
+	if (keep_last)
+		assert_int_equal(tern_relay_waiting(w.relay), 5);
+	assert_true(tern_relay_flush(w.relay));
+	assert_int_equal(tern_relay_waiting(w.relay), 0);
+	struct tern_relay_result result;
+	tern_relay_status(w.relay, &result);
+	assert_int_equal(result.from_fd, 5);
 	end(&w);
 }
 
@@ -321,7 +408,7 @@ static void an_abort_resets_the_peer_and_closes_the_descriptor(void **state)
 	tern_relay_abort(w.relay);
 	assert_int_equal(w.done, 1);
 	assert_int_equal(w.result.error, TERN_ECONNABORTED);
-	assert_int_equal(read(w.program, w.got, 1), 0);
+	assert_int_equal(read(w.program, w.got, 1), keep_last ? -1 : 0);
 	spin(&w, 20);
 	peer_read(&w);
 	assert_int_equal(w.peer_error, TERN_ECONNRESET);
@@ -346,6 +433,10 @@ int main(void)
 		cmocka_unit_test(a_program_that_does_not_read_stops_the_peer),
 		cmocka_unit_test(a_peer_that_does_not_read_stops_the_program),
 		cmocka_unit_test(a_reset_by_the_peer_ends_it_with_that_error),
+		cmocka_unit_test(a_reset_is_never_an_end_of_file),
+		cmocka_unit_test(an_end_of_file_is_never_a_reset),
+		cmocka_unit_test(lingering_for_no_time_resets),
+		cmocka_unit_test(a_flush_passes_on_what_was_written),
 		cmocka_unit_test(a_program_that_leaves_bytes_unread_resets_the_peer),
 		cmocka_unit_test(a_program_that_has_gone_resets_a_peer_that_still_sends),
 		cmocka_unit_test(what_arrives_after_the_program_stopped_reading_is_swallowed),
@@ -353,5 +444,7 @@ int main(void)
 		cmocka_unit_test(an_abort_resets_the_peer_and_closes_the_descriptor),
 		cmocka_unit_test(closing_the_host_ends_its_relays),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("as it is", tests, NULL, NULL);
+	keep_last = true;
+	return failed + cmocka_run_group_tests_name("keeping the last byte", tests, NULL, NULL);
 }
