@@ -281,6 +281,8 @@ static void fd_ready(void *context, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		r->fd_ending = true;
 	/* Only an end that closed with something unread, or was reset, has an error. */
+	if (events & EPOLLHUP && r->to_fd != ENDED)
+		r->result.gone = true;
 	if (events & EPOLLERR && r->opts.keep_last)
 		finish(r, TERN_ECONNABORTED, true);
 	if (events & EPOLLHUP && r->reset_on_close)
@@ -343,7 +345,7 @@ struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn con
 	const struct tern_relay_opts *opts)
 {
 	struct tern_tcp_info info;
-	if (tern_tcp_info(tern_host_stack(host), conn, &info) != 0)
+	if (tern_tcp_info(tern_host_stack(host), conn, &info) != 0 || info.state == TERN_TCP_CLOSED)
 		return NULL;
 	struct tern_relay *r = calloc(1, sizeof *r);
 	if (!r)

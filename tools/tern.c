@@ -13,6 +13,7 @@ static const struct command {
 	const char *name, *text;
 	int (*run)(int argc, char **argv);
 } commands[] = {
+	{"run", "run a program on tern's TCP", tern_command_run},
 	{"fetch", "download a URL over tern's TCP", tern_command_fetch},
 	{"serve", "serve a directory over tern's TCP", tern_command_serve},
 	{"wire", "join two TAPs by an impaired wire", tern_command_wire},

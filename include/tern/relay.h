@@ -26,6 +26,7 @@ struct tern_relay;
 struct tern_relay_result {
 	int error;               /* 0, or the tern_err that ended the connection */
 	bool connected;          /* it was ESTABLISHED at some time */
+	bool gone;               /* the other end of the descriptor was closed first */
 	uint64_t to_fd, from_fd; /* bytes */
 	struct tern_endpoint local, remote;
 };

@@ -59,6 +59,18 @@ int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listene
 int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener,
 	struct tern_endpoint *out);
 
+/* STATUS of a listener. */
+struct tern_listen_info {
+	struct tern_endpoint local;
+	uint32_t backlog;        /* as in force: the accept queue holds one more */
+	uint32_t queued;         /* established and not accepted */
+	uint32_t half_open;      /* SYN received */
+	uint32_t rcvbuf, sndbuf; /* 0: auto-tuned */
+};
+/* 0 or TERN_ESTALE. */
+int tern_tcp_listen_info(const struct tern_stack *stack, struct tern_listener listener,
+	struct tern_listen_info *out);
+
 struct tern_connect_opts {
 	struct tern_endpoint local;  /* zero parts are chosen */
 	struct tern_endpoint remote; /* both parts required */

@@ -2,6 +2,7 @@
 #ifndef TERN_TOOLS_SCRIPT_CALLS_H
 #define TERN_TOOLS_SCRIPT_CALLS_H
 
+#include "tools/errnos.h"
 #include "tools/script/run.h"
 
 struct outcome {
@@ -28,7 +29,7 @@ static inline struct outcome blocked(void)
 /* 0 or a tern_err, as a call returns it. */
 static inline struct outcome outcome_of(int err)
 {
-	return err < 0 ? refused(tern_script_err_errno(err)) : returned(err);
+	return err < 0 ? refused(tern_errno_of(err)) : returned(err);
 }
 
 /* The n-th argument, from 0; NULL if there are fewer. */

@@ -138,7 +138,6 @@ bool tern_script_retry(struct run *run);
 /* Sets accept_ready and the like. */
 void tern_script_events(struct run *run);
 /* What Linux would set errno to; 0 for 0 and above. */
-int tern_script_err_errno(int err);
 
 /* pcap.c: classic pcap of bare IP packets, ns. */
 FILE *tern_script_pcap_open(const char *path);

@@ -10,39 +10,6 @@
 
 #include "tools/script/calls.h"
 
-int tern_script_err_errno(int err)
-{
-	static const int errnos[] = {
-		[-TERN_EINVAL] = EINVAL,
-		[-TERN_ESTALE] = EBADF,
-		[-TERN_ENOMEM] = ENOMEM,
-		[-TERN_EAGAIN] = EAGAIN,
-		[-TERN_EADDRINUSE] = EADDRINUSE,
-		[-TERN_EADDRNOTAVAIL] = EADDRNOTAVAIL,
-		[-TERN_ENETUNREACH] = ENETUNREACH,
-		[-TERN_EHOSTUNREACH] = EHOSTUNREACH,
-		[-TERN_ECONNREFUSED] = ECONNREFUSED,
-		[-TERN_ECONNRESET] = ECONNRESET,
-		[-TERN_ETIMEDOUT] = ETIMEDOUT,
-		[-TERN_ENOTCONN] = ENOTCONN,
-		[-TERN_EPIPE] = EPIPE,
-		[-TERN_EMSGSIZE] = EMSGSIZE,
-		[-TERN_ENOENT] = ENOENT,
-		[-TERN_ERANGE] = EINVAL,
-		[-TERN_EEXIST] = EEXIST,
-		[-TERN_ECONNABORTED] = ECONNABORTED,
-		[-TERN_ENOPROTOOPT] = ENOPROTOOPT,
-		[-TERN_ENOSPC] = ENOSPC,
-		[-TERN_EISCONN] = EISCONN,
-		[-TERN_EACCES] = EACCES,
-		[-TERN_EPROTO] = EPROTONOSUPPORT,
-	};
-	if (err >= 0)
-		return 0;
-	bool known = -err < (int)(sizeof errnos / sizeof *errnos) && errnos[-err];
-	return known ? errnos[-err] : EIO;
-}
-
 static bool find_option(int64_t level, int64_t name, enum tern_tcp_option *option)
 {
 	static const struct {
@@ -121,7 +88,7 @@ static int64_t take_so_error(struct run *run, struct script_fd *fd)
 	if (fd->kind != FD_CONN || tern_tcp_info(run->stack, fd->conn, &info) != 0 || !info.error)
 		return 0;
 	fd->connect_reported = true;
-	return tern_script_err_errno(tern_script_take_error(fd, info.error));
+	return tern_errno_of(tern_script_take_error(fd, info.error));
 }
 
 static int get_option(struct run *run, struct script_fd *fd, enum tern_tcp_option option,

@@ -128,6 +128,21 @@ int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listene
 	return 0;
 }
 
+int tern_tcp_listen_info(const struct tern_stack *stack, struct tern_listener listener,
+	struct tern_listen_info *out)
+{
+	const struct listener *l = find(tern_stack_tcp_const(stack), listener);
+	if (!l)
+		return TERN_ESTALE;
+	*out = (struct tern_listen_info){.local = {l->addr, l->port},
+		.backlog = l->backlog,
+		.queued = l->queued,
+		.half_open = l->half_open,
+		.rcvbuf = l->rcvbuf,
+		.sndbuf = l->sndbuf};
+	return 0;
+}
+
 bool tern_tcp_listener_event(struct tcp *tcp, struct notice *notice, struct tern_event *event)
 {
 	struct listener *l = listener_of_notice(notice);

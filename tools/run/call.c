@@ -1,0 +1,165 @@
+/*
+ * A call from notification to answer. Its arguments are in registers and cannot change; what they
+ * point to is copied once, by whoever needs it. An answer to a call that was interrupted meanwhile
+ * goes nowhere, and the call may come again: answers are given such that this does no harm.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tools/run/run.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* Linux 6.6 */
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+#define CALLS_A_TURN 64
+
+typedef struct verdict handler(struct call *call);
+
+static const struct {
+	int nr;
+	handler *handle;
+} handlers[] = {
+	{SYS_bind, tern_run_bind},
+	{SYS_connect, tern_run_connect},
+	{SYS_listen, tern_run_listen},
+	{SYS_accept, tern_run_accept},
+	{SYS_accept4, tern_run_accept},
+	{SYS_getsockname, tern_run_getsockname},
+	{SYS_getpeername, tern_run_getpeername},
+	{SYS_shutdown, tern_run_shutdown},
+	{SYS_setsockopt, tern_run_setsockopt},
+	{SYS_getsockopt, tern_run_getsockopt},
+	{SYS_ioctl, tern_run_ioctl},
+};
+
+static handler *handler_of(int nr)
+{
+	for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
+		if (handlers[i].nr == nr)
+			return handlers[i].handle;
+	return NULL;
+}
+
+bool tern_run_waits(const struct run *run, uint64_t id)
+{
+	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+}
+
+bool tern_run_answer(struct run *run, uint64_t id, struct verdict v)
+{
+	struct seccomp_notif_resp *r = run->resp;
+	memset(r, 0, run->resp_size);
+	r->id = id;
+	switch (v.answer) {
+	case ANSWER_ERROR:
+		r->error = -v.value;
+		break;
+	case ANSWER_VALUE:
+		r->val = v.value;
+		break;
+	case ANSWER_CONTINUE:
+		r->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+		break;
+	case ANSWER_PARKED:
+	case ANSWER_DONE:
+		return true;
+	}
+	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_SEND, r) == 0;
+}
+
+int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {
+		.id = id,
+		.flags = SECCOMP_ADDFD_FLAG_SEND,
+		.srcfd = (uint32_t)fd,
+		.newfd_flags = cloexec ? O_CLOEXEC : 0,
+	};
+	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
+}
+
+/* All calls but socket() are about a descriptor: the kernel's business if it is none of ours. */
+static struct verdict handle_socket_call(struct call *call, handler *handle)
+{
+	call->fd = tern_run_dup(call->run, call->tid, (int)call->arg[0]);
+	if (call->fd < 0)
+		return leave_it();
+	call->sock = tern_sock_find(call->run, tern_run_cookie(call->fd));
+	struct verdict v = call->sock ? handle(call) : leave_it();
+	close(call->fd);
+	return v;
+}
+
+static void handle(struct run *run, const struct seccomp_notif *n)
+{
+	struct call call = {.run = run,
+		.id = n->id,
+		.tid = (pid_t)n->pid,
+		.nr = n->data.nr,
+		.arg = (const uint64_t *)n->data.args,
+		.fd = -1};
+	struct verdict v = leave_it();
+	handler *h = handler_of(call.nr);
+	run->calls++;
+	/* What the number of the thread led to is only sure if the thread still waits. */
+	if (!tern_run_waits(run, n->id))
+		return;
+	if (call.nr == SYS_socket)
+		v = tern_run_socket(&call);
+	else if (h)
+		v = handle_socket_call(&call, h);
+	tern_run_answer(run, call.id, v);
+}
+
+static void ready(void *context, uint32_t events)
+{
+	struct run *run = context;
+	struct pollfd p = {.fd = run->notify, .events = POLLIN};
+	for (int i = 0; i < CALLS_A_TURN && events & EPOLLIN; i++) {
+		memset(run->notif, 0, run->notif_size);
+		if (ioctl(run->notify, SECCOMP_IOCTL_NOTIF_RECV, run->notif) == 0)
+			handle(run, run->notif);
+		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
+			break;
+	}
+}
+
+int tern_run_calls_begin(struct run *run)
+{
+	struct seccomp_notif_sizes sizes;
+	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) != 0) {
+		fprintf(stderr, "run: seccomp: %s\n", strerror(errno));
+		return -1;
+	}
+	run->notif_size =
+		sizes.seccomp_notif > sizeof *run->notif ? sizes.seccomp_notif : sizeof *run->notif;
+	run->resp_size = sizes.seccomp_notif_resp > sizeof *run->resp ? sizes.seccomp_notif_resp
+								      : sizeof *run->resp;
+	run->notif = calloc(1, run->notif_size);
+	run->resp = calloc(1, run->resp_size);
+	/* Asks the kernel to run the other side on this CPU at once; older ones cannot. */
+	if (!getenv("TERN_RUN_NO_SYNC"))
+		ioctl(run->notify, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+			SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	if (run->notif && run->resp && tern_host_watch(run->host, run->notify, EPOLLIN, ready, run))
+		return 0;
+	fprintf(stderr, "run: %s\n", tern_host_error());
+	return -1;
+}
+
+void tern_run_calls_end(struct run *run)
+{
+	free(run->notif);
+	free(run->resp);
+}

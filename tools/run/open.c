@@ -1,0 +1,343 @@
+/*
+ * socket, bind, connect, shutdown. The program's socket is connected to one of ours at once, and
+ * filled with a preamble until it is not writable; when tern's connection is established, all of
+ * that but its last byte is taken out. So the program's poll reports what it would report of TCP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <linux/netlink.h>
+
+#include "tools/errnos.h"
+#include "tools/run/run.h"
+
+#define RENDEZVOUS_BACKLOG 1024
+#define BUFFER             212992 /* Linux's default: a full segment of AF_UNIX leaves it writable */
+
+static uint8_t scratch[1 << 18];
+
+int tern_run_open_begin(struct run *run)
+{
+	struct sockaddr_storage any = {.ss_family = AF_UNIX};
+	run->rendezvous = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	run->diag = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	run->rendezvous_len = sizeof run->rendezvous_name;
+	if (run->diag >= 0 && run->rendezvous >= 0 &&
+		bind(run->rendezvous, (struct sockaddr *)&any, sizeof(sa_family_t)) == 0 &&
+		listen(run->rendezvous, RENDEZVOUS_BACKLOG) == 0 &&
+		getsockname(run->rendezvous, (struct sockaddr *)&run->rendezvous_name,
+			&run->rendezvous_len) == 0 &&
+		getrandom(run->nonce, sizeof run->nonce, 0) == sizeof run->nonce &&
+		getrandom(&run->rng, sizeof run->rng, 0) == sizeof run->rng)
+		return 0;
+	fprintf(stderr, "run: sockets of our own: %s\n", strerror(errno));
+	return -1;
+}
+
+struct verdict tern_run_socket(struct call *call)
+{
+	int type = (int)call->arg[1], protocol = (int)call->arg[2];
+	if (type & ~(0xf | SOCK_NONBLOCK | SOCK_CLOEXEC))
+		return refuse(EINVAL);
+	if (protocol == IPPROTO_MPTCP)
+		return refuse(EPROTONOSUPPORT);
+	if (protocol != 0 && protocol != IPPROTO_TCP)
+		return leave_it(); /* SCTP: the kernel says what it knows of it */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (type & SOCK_NONBLOCK), 0);
+	if (fd < 0)
+		return refuse(errno);
+	int size = 0;
+	socklen_t len = sizeof size;
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0 && size < BUFFER) {
+		size = BUFFER / 2;
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+	}
+	struct sock *sock = tern_sock_new(call->run, fd);
+	if (!sock) {
+		close(fd);
+		return refuse(ENOMEM);
+	}
+	int error = tern_run_give(call->run, call->id, fd, type & SOCK_CLOEXEC);
+	close(fd);
+	if (error)
+		tern_sock_free(sock);
+	return error && error != ENOENT ? refuse(error) : (struct verdict){ANSWER_DONE, 0};
+}
+
+struct verdict tern_run_bind(struct call *call)
+{
+	struct tern_endpoint at;
+	struct sock *sock = call->sock;
+	int error = tern_run_read_addr(call->tid, call->arg[1], call->arg[2], &at);
+	if (error)
+		return refuse(error);
+	if (sock->hold.held || sock->state != SOCK_FRESH)
+		return refuse(EINVAL);
+	error = tern_port_bind(sock, &at, call);
+	return error ? refuse(error) : returns(0);
+}
+
+/* --- connect --------------------------------------------------------------------------- */
+
+/* Connects the program's socket and finds our end of it. What else knocks there is not from us: it
+ * does not know the nonce. */
+static int meet(struct run *run, int fd)
+{
+	uint8_t nonce[sizeof run->nonce];
+	if (connect(fd, (struct sockaddr *)&run->rendezvous_name, run->rendezvous_len) != 0 ||
+		send(fd, run->nonce, sizeof run->nonce, MSG_DONTWAIT | MSG_NOSIGNAL) !=
+			(ssize_t)sizeof nonce)
+		return -1;
+	for (;;) {
+		int end = accept4(run->rendezvous, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (end < 0)
+			return -1;
+		if (recv(end, nonce, sizeof nonce, MSG_DONTWAIT) == (ssize_t)sizeof nonce &&
+			memcmp(nonce, run->nonce, sizeof nonce) == 0)
+			return end;
+		close(end);
+	}
+}
+
+/* Fills the socket until poll does not find it writable: that is at a quarter of its buffer. */
+static uint32_t fill(int fd)
+{
+	int size = BUFFER;
+	socklen_t len = sizeof size;
+	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &len);
+	size_t want = (size_t)size / 4 + 4096;
+	uint32_t put = 0;
+	while (put < want) {
+		size_t n = want - put < sizeof scratch ? want - put : sizeof scratch;
+		ssize_t sent = send(fd, scratch, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent <= 0)
+			break;
+		put += (uint32_t)sent;
+	}
+	return put;
+}
+
+/* Takes the preamble out again, all but its last byte. */
+static void drain(struct sock *sock)
+{
+	uint32_t left = sock->preamble ? sock->preamble - 1 : 0;
+	while (left > 0) {
+		ssize_t n = recv(sock->end, scratch, left < sizeof scratch ? left : sizeof scratch,
+			MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		left -= (uint32_t)n;
+	}
+}
+
+static void answer_connects(struct sock *sock, struct verdict v)
+{
+	while (sock->parked) {
+		if (tern_run_answer(sock->run, sock->parked->id, v)) {
+			sock->told |= v.answer == ANSWER_VALUE;
+			sock->error = 0;
+		}
+		tern_sock_unpark(sock->parked);
+	}
+}
+
+static void let_go_of_end(struct sock *sock)
+{
+	if (sock->end_watch)
+		tern_host_unwatch(sock->run->host, sock->end_watch);
+	sock->end_watch = NULL;
+	sock->end = -1;
+}
+
+static void failed(struct sock *sock, int error)
+{
+	int end = sock->end;
+	tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
+	tern_tcp_close(run_stack(sock->run), sock->conn);
+	let_go_of_end(sock);
+	sock->state = SOCK_FAILED;
+	sock->error = error;
+	tern_port_release(&sock->hold);
+	/* What is unread in it makes this a reset: the program's poll reports an error. */
+	close(end);
+	answer_connects(sock, refuse(error));
+}
+
+static void relay_done(void *context, const struct tern_relay_result *result)
+{
+	struct sock *sock = context;
+	sock->relay = NULL;
+	if (result->error && result->error != TERN_ECONNABORTED)
+		sock->error = tern_errno_of(result->error);
+	if (result->gone)
+		tern_sock_free(sock);
+}
+
+int tern_run_join(struct sock *sock, int end)
+{
+	struct tern_relay_opts opts = {.done = relay_done, .context = sock, .keep_last = true};
+	sock->state = SOCK_CONNECTED;
+	sock->relay = tern_relay_start(sock->run->host, sock->conn, end, &opts);
+	if (!sock->relay)
+		return -1;
+	tern_relay_reset_on_close(sock->relay, sock->wishes.linger_reset);
+	return 0;
+}
+
+static void established(struct sock *sock)
+{
+	int end = sock->end;
+	drain(sock);
+	let_go_of_end(sock);
+	if (tern_run_join(sock, end) != 0) {
+		tern_tcp_abort(run_stack(sock->run), sock->conn);
+		close(end);
+		answer_connects(sock, refuse(ENOBUFS));
+		return;
+	}
+	answer_connects(sock, returns(0));
+}
+
+static void conn_event(void *context, const struct tern_event *event)
+{
+	struct sock *sock = context;
+	if (event->kind == TERN_EV_CONNECTED)
+		established(sock);
+	else if (event->kind == TERN_EV_ERROR)
+		failed(sock, tern_errno_of(event->error));
+}
+
+/* The program closed it while it was connecting. */
+static void end_ready(void *context, uint32_t events)
+{
+	if (events & (EPOLLHUP | EPOLLERR))
+		tern_sock_free(context);
+}
+
+static void read_local(struct sock *sock)
+{
+	struct tern_tcp_info info;
+	if (tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+		sock->local = info.local;
+}
+
+static int dial(struct sock *sock, const struct tern_endpoint *to)
+{
+	struct tern_connect_opts opts = {.remote = *to,
+		.rcvbuf = (uint32_t)sock->wishes.rcvbuf,
+		.sndbuf = (uint32_t)sock->wishes.sndbuf};
+	if (sock->hold.held)
+		opts.local = sock->local;
+	int rc = tern_tcp_connect(run_stack(sock->run), &opts, &sock->conn);
+	if (rc != 0)
+		return tern_errno_of(rc);
+	sock->remote = *to;
+	read_local(sock);
+	tern_run_apply_wishes(sock);
+	return 0;
+}
+
+static int watch_end(struct sock *sock)
+{
+	sock->end_watch =
+		tern_host_watch(sock->run->host, sock->end, EPOLLHUP | EPOLLET, end_ready, sock);
+	if (sock->end_watch && tern_host_claim(sock->run->host, sock->conn, conn_event, sock) == 0)
+		return 0;
+	return ENOBUFS;
+}
+
+static int open_connection(struct sock *sock, const struct tern_endpoint *to, int fd)
+{
+	int error = dial(sock, to);
+	if (error)
+		return error == EADDRINUSE && !sock->hold.held ? EADDRNOTAVAIL : error;
+	sock->end = meet(sock->run, fd);
+	if (sock->end < 0) {
+		error = errno;
+		tern_tcp_abort(run_stack(sock->run), sock->conn);
+		sock->state = SOCK_FAILED;
+		return error;
+	}
+	sock->state = SOCK_CONNECTING;
+	sock->preamble = fill(fd);
+	error = watch_end(sock);
+	if (error)
+		failed(sock, error);
+	return error;
+}
+
+static struct verdict wait_for_it(struct call *call)
+{
+	struct sock *sock = call->sock;
+	uint64_t timeout = tern_sock_timeout(call->fd, SO_SNDTIMEO);
+	if (fcntl(call->fd, F_GETFL) & O_NONBLOCK)
+		return refuse(EINPROGRESS);
+	if (!tern_sock_park(sock, call, timeout))
+		return refuse(ENOMEM);
+	return (struct verdict){ANSWER_PARKED, 0};
+}
+
+/* connect() on a socket that has been there before: called again, or restarted after a signal. */
+static struct verdict again(struct call *call)
+{
+	struct sock *sock = call->sock;
+	int error = sock->error;
+	switch (sock->state) {
+	case SOCK_FRESH:
+		break;
+	case SOCK_LISTENING:
+		return refuse(EISCONN);
+	case SOCK_CONNECTING:
+		if (fcntl(call->fd, F_GETFL) & O_NONBLOCK)
+			return refuse(EALREADY);
+		return wait_for_it(call);
+	case SOCK_CONNECTED:
+		if (sock->told)
+			return refuse(EISCONN);
+		sock->told = true;
+		return returns(0);
+	case SOCK_FAILED:
+		sock->error = 0;
+		return refuse(error ? error : ECONNABORTED);
+	}
+	return leave_it();
+}
+
+struct verdict tern_run_connect(struct call *call)
+{
+	struct sock *sock = call->sock;
+	struct tern_endpoint to;
+	int error = tern_run_read_addr(call->tid, call->arg[1], call->arg[2], &to);
+	if (error)
+		return refuse(error);
+	if (sock->state != SOCK_FRESH)
+		return again(call);
+	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
+	if (memcmp(&to.addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
+		to.addr = tern_addr_v4(127, 0, 0, 1);
+	error = open_connection(sock, &to, call->fd);
+	return error ? refuse(error) : wait_for_it(call);
+}
+
+/* --- shutdown -------------------------------------------------------------------------- */
+
+struct verdict tern_run_shutdown(struct call *call)
+{
+	struct sock *sock = call->sock;
+	int how = (int)call->arg[1];
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return refuse(EINVAL);
+	if (sock->state == SOCK_LISTENING) {
+		if (how != SHUT_WR)
+			tern_run_listen_end(sock);
+		return leave_it(); /* accept and poll see it */
+	}
+	if (sock->state != SOCK_CONNECTED && sock->state != SOCK_CONNECTING)
+		return refuse(ENOTCONN);
+	return leave_it();
+}

@@ -1,0 +1,366 @@
+/*
+ * Options and ioctls: those of TCP are tern's; of SOL_SOCKET, those that say what the socket is,
+ * and those that concern the connection and not the program's end of the pair. What tern has not is
+ * refused with ENOPROTOOPT.
+ */
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "tools/errnos.h"
+#include "tools/run/run.h"
+
+#define CONGESTION "reno" /* NewReno: as Linux calls it */
+#define BUF_MAX    212992 /* net.core.rmem_max and wmem_max */
+#define SNDBUF_MIN 4608
+#define RCVBUF_MIN 2304
+
+/* --- setting --------------------------------------------------------------------------- */
+
+static int set_on_conn(struct sock *sock, enum tern_tcp_option option, int value)
+{
+	bool open = sock->relay || sock->state == SOCK_CONNECTING;
+	if (!open)
+		return 0;
+	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, value));
+}
+
+void tern_run_apply_wishes(struct sock *sock)
+{
+	const struct wishes *w = &sock->wishes;
+	struct tern_stack *stack = run_stack(sock->run);
+	if (w->maxseg)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_MAXSEG, w->maxseg);
+	if (w->nodelay)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_NODELAY, 1);
+	if (w->cork)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_CORK, 1);
+	if (w->quickack_set)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_QUICKACK, w->quickack);
+	if (w->rcvbuf)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_RCVBUF, w->rcvbuf);
+	if (w->sndbuf)
+		tern_tcp_option_set(stack, sock->conn, TERN_TCP_SNDBUF, w->sndbuf);
+}
+
+/* What was written before the cork is pulled belongs to what it held back. */
+static int set_cork(struct sock *sock, bool cork)
+{
+	sock->wishes.cork = cork;
+	if (!cork && sock->relay && !tern_relay_flush(sock->relay))
+		return 0;
+	return set_on_conn(sock, TERN_TCP_CORK, cork);
+}
+
+static int set_maxseg(struct sock *sock, int value)
+{
+	if (value && (value < 88 || value > 32767))
+		return EINVAL;
+	sock->wishes.maxseg = value;
+	return 0;
+}
+
+static int set_congestion(const struct call *call)
+{
+	char name[16] = "";
+	size_t len =
+		(size_t)call->arg[4] < sizeof name - 1 ? (size_t)call->arg[4] : sizeof name - 1;
+	if ((int)call->arg[4] < 1)
+		return EINVAL;
+	if (!tern_run_read(call->tid, call->arg[3], name, len))
+		return EFAULT;
+	return strcmp(name, CONGESTION) == 0 ? 0 : ENOENT;
+}
+
+static int set_tcp(struct call *call, int name, int value)
+{
+	struct sock *sock = call->sock;
+	switch (name) {
+	case TCP_NODELAY:
+		sock->wishes.nodelay = value;
+		return set_on_conn(sock, TERN_TCP_NODELAY, value != 0);
+	case TCP_CORK:
+		return set_cork(sock, value != 0);
+	case TCP_QUICKACK:
+		sock->wishes.quickack = value & 1;
+		sock->wishes.quickack_set = true;
+		return set_on_conn(sock, TERN_TCP_QUICKACK, value & 1);
+	case TCP_MAXSEG:
+		return set_maxseg(sock, value);
+	default:
+		return ENOPROTOOPT;
+	}
+}
+
+/* Linux doubles what is asked, for its own bookkeeping, and tells so. */
+static int set_buffer(struct sock *sock, int *wish, enum tern_tcp_option option, int value, int min)
+{
+	if (value < 0 || value > BUF_MAX)
+		value = BUF_MAX;
+	*wish = value * 2 > min ? value * 2 : min;
+	return set_on_conn(sock, option, *wish);
+}
+
+static struct verdict set_linger(struct call *call)
+{
+	struct linger linger;
+	if (call->arg[4] < sizeof linger)
+		return refuse(EINVAL);
+	if (!tern_run_read(call->tid, call->arg[3], &linger, sizeof linger))
+		return refuse(EFAULT);
+	bool reset = linger.l_onoff && linger.l_linger == 0;
+	call->sock->wishes.linger_reset = reset;
+	if (call->sock->relay)
+		tern_relay_reset_on_close(call->sock->relay, reset);
+	setsockopt(call->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+	return returns(0);
+}
+
+static int set_socket(struct sock *sock, int name, int value)
+{
+	switch (name) {
+	case SO_RCVBUF:
+	case SO_RCVBUFFORCE:
+		return set_buffer(sock, &sock->wishes.rcvbuf, TERN_TCP_RCVBUF, value, RCVBUF_MIN);
+	case SO_SNDBUF:
+	case SO_SNDBUFFORCE:
+		return set_buffer(sock, &sock->wishes.sndbuf, TERN_TCP_SNDBUF, value, SNDBUF_MIN);
+	case SO_REUSEPORT:
+		sock->wishes.reuse_port = value;
+		return 0;
+	default:
+		return ENOPROTOOPT;
+	}
+}
+
+struct verdict tern_run_setsockopt(struct call *call)
+{
+	int level = (int)call->arg[1], name = (int)call->arg[2], len = (int)call->arg[4];
+	int value = 0;
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return set_linger(call);
+	if (level == SOL_SOCKET && name == SO_KEEPALIVE)
+		return leave_it();
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+		int error = set_congestion(call);
+		return error ? refuse(error) : returns(0);
+	}
+	if (level != SOL_SOCKET && level != IPPROTO_TCP)
+		return refuse(ENOPROTOOPT);
+	if (len < (int)sizeof value)
+		return refuse(EINVAL);
+	if (!tern_run_read(call->tid, call->arg[3], &value, sizeof value))
+		return refuse(EFAULT);
+	int error = level == SOL_SOCKET ? set_socket(call->sock, name, value)
+					: set_tcp(call, name, value);
+	return error ? refuse(error) : returns(0);
+}
+
+/* --- getting --------------------------------------------------------------------------- */
+
+static struct verdict give(const struct call *call, const void *value, size_t size)
+{
+	int len;
+	if (!tern_run_read(call->tid, call->arg[4], &len, sizeof len))
+		return refuse(EFAULT);
+	if (len < 0)
+		return refuse(EINVAL);
+	if ((size_t)len > size)
+		len = (int)size;
+	if (!tern_run_write(call->tid, call->arg[3], value, (size_t)len) ||
+		!tern_run_write(call->tid, call->arg[4], &len, sizeof len))
+		return refuse(EFAULT);
+	return returns(0);
+}
+
+static struct verdict give_int(const struct call *call, int value)
+{
+	return give(call, &value, sizeof value);
+}
+
+/* The kernel's end knows that there was an error; tern knows which. */
+static struct verdict give_error(struct call *call)
+{
+	struct sock *sock = call->sock;
+	int native = 0, error = 0;
+	socklen_t len = sizeof native;
+	getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &native, &len);
+	if (native || sock->state == SOCK_FAILED) {
+		error = sock->error ? sock->error : native;
+		if (sock->state == SOCK_FAILED && !sock->error)
+			error = 0;
+		sock->error = 0;
+	}
+	return give_int(call, error);
+}
+
+static int buffer(const struct sock *sock, bool receive)
+{
+	struct tern_tcp_info info;
+	int wish = receive ? sock->wishes.rcvbuf : sock->wishes.sndbuf;
+	int64_t value = 0;
+	if (wish)
+		return wish;
+	if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+		return (int)(receive ? info.rcvbuf : info.sndbuf);
+	tern_get(run_stack(sock->run), receive ? "tcp_rmem_default" : "tcp_wmem_default", &value);
+	return (int)value;
+}
+
+static struct verdict get_socket(struct call *call, int name)
+{
+	static const struct ucred nobody = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
+	struct sock *sock = call->sock;
+	switch (name) {
+	case SO_ERROR:
+		return give_error(call);
+	case SO_DOMAIN:
+		return give_int(call, AF_INET);
+	case SO_PROTOCOL:
+		return give_int(call, IPPROTO_TCP);
+	case SO_ACCEPTCONN:
+		return give_int(call, sock->group != NULL);
+	case SO_RCVBUF:
+		return give_int(call, buffer(sock, true));
+	case SO_SNDBUF:
+		return give_int(call, buffer(sock, false));
+	case SO_REUSEPORT:
+		return give_int(call, sock->wishes.reuse_port);
+	case SO_PEERCRED:
+		return give(call, &nobody, sizeof nobody);
+	case SO_PASSCRED:
+	case SO_OOBINLINE:
+		return give_int(call, 0);
+	case SO_LINGER:
+	case SO_KEEPALIVE:
+		return leave_it();
+	default:
+		return refuse(ENOPROTOOPT);
+	}
+}
+
+/* Linux's numbers are those of RFC 9293 3.3.2 in another order. */
+static uint8_t linux_state(enum tern_tcp_state state)
+{
+	static const uint8_t number[TERN_TCP_STATES] = {
+		[TERN_TCP_CLOSED] = 7,
+		[TERN_TCP_LISTEN] = 10,
+		[TERN_TCP_SYN_SENT] = 2,
+		[TERN_TCP_SYN_RECEIVED] = 3,
+		[TERN_TCP_ESTABLISHED] = 1,
+		[TERN_TCP_FIN_WAIT_1] = 4,
+		[TERN_TCP_FIN_WAIT_2] = 5,
+		[TERN_TCP_CLOSE_WAIT] = 8,
+		[TERN_TCP_CLOSING] = 11,
+		[TERN_TCP_LAST_ACK] = 9,
+		[TERN_TCP_TIME_WAIT] = 6,
+	};
+	return number[state];
+}
+
+static void tell_listener(const struct sock *sock, struct tcp_info *out)
+{
+	struct tern_listen_info l;
+	out->tcpi_state = linux_state(TERN_TCP_LISTEN);
+	if (tern_tcp_listen_info(run_stack(sock->run), sock->group->listener, &l) != 0)
+		return;
+	out->tcpi_unacked = l.queued; /* as Linux: the accept queue, and its limit */
+	out->tcpi_sacked = l.backlog;
+}
+
+static void tell_connection(const struct tern_tcp_info *i, struct tcp_info *out)
+{
+	uint32_t mss = i->mss ? i->mss : 1;
+	out->tcpi_state = linux_state(i->state);
+	out->tcpi_retransmits = (uint8_t)(i->backoff < 255 ? i->backoff : 255);
+	out->tcpi_backoff = out->tcpi_retransmits;
+	out->tcpi_options =
+		(uint8_t)((i->timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
+			  (i->sack ? TCPI_OPT_SACK : 0) | (i->wscale_ok ? TCPI_OPT_WSCALE : 0));
+	out->tcpi_snd_wscale = (unsigned)i->snd_wscale & 15u;
+	out->tcpi_rcv_wscale = (unsigned)i->rcv_wscale & 15u;
+	out->tcpi_rto = i->rto_us;
+	out->tcpi_ato = 40000;
+	out->tcpi_snd_mss = i->mss;
+	out->tcpi_rcv_mss = i->advertised_mss;
+	out->tcpi_advmss = i->advertised_mss;
+	out->tcpi_pmtu = i->advertised_mss + 40;
+	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
+	out->tcpi_rtt = i->rtt_us;
+	out->tcpi_rttvar = i->rttvar_us;
+	out->tcpi_snd_ssthresh = i->ssthresh == UINT32_MAX ? INT32_MAX : i->ssthresh / mss;
+	out->tcpi_snd_cwnd = i->cwnd / mss;
+	out->tcpi_rcv_space = i->rcvbuf;
+	out->tcpi_total_retrans = (uint32_t)i->retransmits;
+	out->tcpi_notsent_bytes = i->unsent;
+	out->tcpi_snd_wnd = i->snd_wnd;
+}
+
+static struct verdict give_info(struct call *call)
+{
+	struct sock *sock = call->sock;
+	struct tern_tcp_info info;
+	struct tcp_info out = {.tcpi_state = linux_state(TERN_TCP_CLOSED)};
+	bool open = sock->relay || sock->state == SOCK_CONNECTING;
+	if (sock->group)
+		tell_listener(sock, &out);
+	else if (open && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+		tell_connection(&info, &out);
+	return give(call, &out, sizeof out);
+}
+
+static struct verdict get_tcp(struct call *call, int name)
+{
+	struct sock *sock = call->sock;
+	struct tern_tcp_info info;
+	switch (name) {
+	case TCP_NODELAY:
+		return give_int(call, sock->wishes.nodelay);
+	case TCP_CORK:
+		return give_int(call, sock->wishes.cork);
+	case TCP_QUICKACK:
+		return give_int(call, sock->wishes.quickack_set ? sock->wishes.quickack : 1);
+	case TCP_MAXSEG:
+		if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+			return give_int(call, (int)info.mss);
+		return give_int(call, sock->wishes.maxseg ? sock->wishes.maxseg : 536);
+	case TCP_INFO:
+		return give_info(call);
+	case TCP_CONGESTION:
+		return give(call, CONGESTION, sizeof CONGESTION);
+	default:
+		return refuse(ENOPROTOOPT);
+	}
+}
+
+struct verdict tern_run_getsockopt(struct call *call)
+{
+	int level = (int)call->arg[1], name = (int)call->arg[2];
+	if (level == SOL_SOCKET)
+		return get_socket(call, name);
+	return level == IPPROTO_TCP ? get_tcp(call, name) : refuse(ENOPROTOOPT);
+}
+
+/* --- ioctl ----------------------------------------------------------------------------- */
+
+struct verdict tern_run_ioctl(struct call *call)
+{
+	struct sock *sock = call->sock;
+	struct tern_tcp_info info = {0};
+	unsigned request = (unsigned)call->arg[1];
+	int value = 0;
+	if (sock->group)
+		return refuse(EINVAL);
+	if (request == SIOCOUTQ || request == SIOCOUTQNSD) {
+		if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+			value = (int)(info.unsent + tern_relay_waiting(sock->relay));
+		if (request == SIOCOUTQ)
+			value += (int)info.unacked;
+	}
+	return tern_run_write(call->tid, call->arg[2], &value, sizeof value) ? returns(0)
+									     : refuse(EFAULT);
+}

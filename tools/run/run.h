@@ -1,0 +1,279 @@
+/*
+ * `tern run`: a supervisor that answers its programs' socket calls, over seccomp's user
+ * notification. A TCP socket of the program is an AF_UNIX stream socket; what the program does with
+ * its bytes is the kernel's business, what it does with its addresses is ours:
+ *
+ *	sandbox.c   the program's namespaces, its TUN, its filter; beginning and end of it
+ *	filter.c    which calls are told to us
+ *	call.c      taking a call, looking up whose it is, answering it
+ *	tracee.c    the caller's memory and descriptors
+ *	sock.c      what we know of each socket, by its SO_COOKIE; noticing that it was closed
+ *	port.c      which ports are bound
+ *	open.c      socket, bind, connect, shutdown
+ *	accept.c    listen, accept
+ *	name.c      getsockname, getpeername
+ *	option.c    setsockopt, getsockopt, ioctl
+ *
+ * The program is not trusted: what it gives is copied once, and nothing here waits for it.
+ */
+#ifndef TOOLS_RUN_RUN_H
+#define TOOLS_RUN_RUN_H
+
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <tern/host.h>
+#include <tern/relay.h>
+#include <tern/tcp.h>
+#include <uthash.h>
+
+#include "tools/options.h"
+
+/* A port that is bound, and by whom. */
+struct port_hold {
+	struct tern_endpoint at;
+	uid_t owner;
+	bool held, reuse_addr, reuse_port, listening;
+	struct port_hold *next, **link;
+};
+
+enum sock_state {
+	SOCK_FRESH, /* perhaps bound */
+	SOCK_LISTENING,
+	SOCK_CONNECTING,
+	SOCK_CONNECTED, /* once; the connection may have ended */
+	SOCK_FAILED,    /* the open failed: the program has still to close it */
+};
+
+/* A call that waits to be answered. */
+struct parked {
+	uint64_t id; /* of the notification; 0: none */
+	pid_t tid;
+	int fd, flags;           /* accept: the listening descriptor, and accept4's flags */
+	uint64_t addr, addr_len; /* accept: where the peer's address goes */
+	uint64_t deadline;       /* ns, SO_RCVTIMEO or SO_SNDTIMEO; TERN_NEVER */
+	struct sock *sock;
+	struct parked *next, **link;
+};
+
+/* Options that were set before there was a connection to set them on. */
+struct wishes {
+	bool nodelay, cork, quickack, quickack_set, linger_reset, reuse_port;
+	int maxseg, rcvbuf, sndbuf;
+};
+
+/* What a listening port is to tern: one listener, and the sockets that share it (SO_REUSEPORT). */
+struct group {
+	struct run *run;
+	struct tern_listener listener;
+	struct sock *members;
+	struct tern_conn *returned; /* taken from the queue, but accept could not be answered */
+	unsigned returned_count;
+	struct group *next, **link;
+};
+
+/* A socket of the program's. */
+struct sock {
+	struct run *run;
+	uint64_t cookie; /* SO_COOKIE of the program's end */
+	enum sock_state state;
+	bool seen; /* by the sweep */
+	struct port_hold hold;
+	struct wishes wishes;
+	struct tern_endpoint local, remote;
+	int error; /* errno that SO_ERROR tells, once */
+	bool told; /* connect has returned 0 */
+	/* connecting, connected */
+	struct tern_conn conn;
+	struct tern_relay *relay; /* NULL: not yet, or over */
+	int end;                  /* while connecting: our end, with the preamble in it; else -1 */
+	uint32_t preamble;        /* bytes of it */
+	struct tern_watch *end_watch;
+	struct parked *parked; /* connect calls, accept calls */
+	/* listening */
+	struct group *group;
+	struct sock *next_member, **member_link;
+	char name[8]; /* abstract name of the program's end, its first byte 0 */
+	unsigned name_len;
+	int *tokens; /* our ends of what waits in its accept queue, oldest first */
+	unsigned token_count, token_room;
+	UT_hash_handle hh;
+};
+
+/* A process of the program's. */
+struct proc {
+	pid_t pid;
+	int pidfd;
+	UT_hash_handle hh;
+};
+
+struct run {
+	struct options options;
+	struct tern_host *host;
+	struct tern_addr addr;
+	char **command;
+	bool quiet;
+	/* the sandbox */
+	pid_t child;
+	int status; /* of the first program; -1: it runs */
+	int signals;
+	unsigned interrupts;
+	bool over; /* no descendant is left */
+	/* notifications */
+	int notify;
+	struct seccomp_notif *notif;
+	struct seccomp_notif_resp *resp;
+	size_t notif_size, resp_size;
+	uint64_t calls;
+	/* sockets */
+	struct sock *socks;
+	struct proc *procs;
+	struct port_hold *holds;
+	struct group *groups;
+	int rendezvous, diag;
+	struct sockaddr_storage rendezvous_name;
+	socklen_t rendezvous_len;
+	uint8_t nonce[16];
+	uint64_t sweep_at;
+	uint32_t rng;
+};
+
+/* A call under way. */
+struct call {
+	struct run *run;
+	uint64_t id;
+	pid_t tid;
+	int nr;
+	const uint64_t *arg;
+	int fd;            /* our copy of the descriptor arg[0] names, or -1 */
+	struct sock *sock; /* what that is, or NULL: not ours */
+};
+
+/* What a handler says. */
+enum answer {
+	ANSWER_ERROR,    /* return -value */
+	ANSWER_VALUE,    /* return value */
+	ANSWER_CONTINUE, /* the kernel's business */
+	ANSWER_PARKED,   /* later */
+	ANSWER_DONE,     /* already answered */
+};
+
+struct verdict {
+	enum answer answer;
+	int value;
+};
+
+static inline struct verdict refuse(int error)
+{
+	return (struct verdict){ANSWER_ERROR, error};
+}
+
+static inline struct verdict returns(int value)
+{
+	return (struct verdict){ANSWER_VALUE, value};
+}
+
+static inline struct verdict leave_it(void)
+{
+	return (struct verdict){ANSWER_CONTINUE, 0};
+}
+
+static inline struct tern_stack *run_stack(struct run *run)
+{
+	return tern_host_stack(run->host);
+}
+
+/* --- filter.c */
+/* Loads the filter into this thread and returns the listener's descriptor, or -1 with errno. */
+int tern_run_filter(void);
+
+/* --- sandbox.c */
+/* Becomes root in a user namespace of its own, if it is not root already. 0 or -1, said why. */
+int tern_run_become_root(void);
+/* Starts the program, held back until tern_run_release. 0 or -1, said why. */
+int tern_run_spawn(struct run *run);
+/* Leaves the network that tern's device is in: our own sockets are nobody's to find. */
+int tern_run_hide(void);
+/* Reaps what has died. */
+void tern_run_reap(struct run *run);
+
+/* --- call.c */
+int tern_run_calls_begin(struct run *run);
+void tern_run_calls_end(struct run *run);
+/* Whether that call still waits. */
+bool tern_run_waits(const struct run *run, uint64_t id);
+/* Answers; false if the caller has gone. */
+bool tern_run_answer(struct run *run, uint64_t id, struct verdict v);
+/* Gives the caller a descriptor for fd, and returns it from the call. 0, or an errno (ENOENT: the
+ * caller has gone). */
+int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec);
+
+/* --- tracee.c */
+/* Copies between the caller's memory and ours; false if that is not all there. */
+bool tern_run_read(pid_t tid, uint64_t from, void *to, size_t n);
+bool tern_run_write(pid_t tid, uint64_t to, const void *from, size_t n);
+/* A copy of the descriptor, or -1 with errno. */
+int tern_run_dup(struct run *run, pid_t tid, int fd);
+/* Its SO_COOKIE; 0 if it is no socket. */
+uint64_t tern_run_cookie(int fd);
+/* Forgets processes that are gone. */
+void tern_run_forget_dead(struct run *run, bool all);
+/* The effective user, and whether it may bind ports below 1024. */
+uid_t tern_run_user(pid_t tid, bool *privileged);
+/* Writes an address as accept and getsockname do. 0 or an errno. */
+int tern_run_write_addr(pid_t tid, const struct tern_endpoint *at, uint64_t addr,
+	uint64_t addr_len);
+/* Reads one; 0 or an errno: EFAULT, EINVAL, EAFNOSUPPORT. */
+int tern_run_read_addr(pid_t tid, uint64_t addr, uint64_t len, struct tern_endpoint *out);
+
+/* --- sock.c */
+struct sock *tern_sock_new(struct run *run, int fd);
+struct sock *tern_sock_find(struct run *run, uint64_t cookie);
+/* The program has closed it: everything about it goes. */
+void tern_sock_free(struct sock *sock);
+/* Frees the sockets that no process has any more. */
+void tern_sock_sweep(struct run *run);
+struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64_t timeout);
+void tern_sock_unpark(struct parked *parked);
+/* SO_RCVTIMEO or SO_SNDTIMEO in ns; TERN_NEVER if there is none. */
+uint64_t tern_sock_timeout(int fd, int option);
+/* Those whose time is up, or whose callers have gone. */
+void tern_sock_expire(struct run *run);
+
+/* --- port.c */
+/* Binds: 0, EADDRINUSE, EADDRNOTAVAIL. Port 0 picks one. */
+int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const struct call *call);
+void tern_port_release(struct port_hold *hold);
+
+/* --- open.c */
+struct verdict tern_run_socket(struct call *call);
+struct verdict tern_run_bind(struct call *call);
+struct verdict tern_run_connect(struct call *call);
+struct verdict tern_run_shutdown(struct call *call);
+int tern_run_open_begin(struct run *run);
+/* Joins an established connection to our end of the socket's pair. */
+int tern_run_join(struct sock *sock, int end);
+
+/* --- accept.c */
+struct verdict tern_run_listen(struct call *call);
+struct verdict tern_run_accept(struct call *call);
+/* A connection waits. */
+void tern_run_arrived(struct group *group);
+/* The socket no longer listens. */
+void tern_run_listen_end(struct sock *sock);
+
+/* --- name.c */
+struct verdict tern_run_getsockname(struct call *call);
+struct verdict tern_run_getpeername(struct call *call);
+
+/* --- option.c */
+struct verdict tern_run_setsockopt(struct call *call);
+struct verdict tern_run_getsockopt(struct call *call);
+struct verdict tern_run_ioctl(struct call *call);
+/* Sets on a connection what was wished for before. */
+void tern_run_apply_wishes(struct sock *sock);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * The program's sockets, by their SO_COOKIE: a number of the kernel's that stays with a socket
+ * whatever descriptors it has, in whichever processes. That a connected one was closed, our end of
+ * the pair tells; of the others sock_diag(7) lists those that still are.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "tools/run/run.h"
+
+struct sock *tern_sock_find(struct run *run, uint64_t cookie)
+{
+	struct sock *sock;
+	HASH_FIND(hh, run->socks, &cookie, sizeof cookie, sock);
+	return sock;
+}
+
+struct sock *tern_sock_new(struct run *run, int fd)
+{
+	struct sock *sock = calloc(1, sizeof *sock);
+	if (!sock)
+		return NULL;
+	sock->run = run;
+	sock->cookie = tern_run_cookie(fd);
+	sock->end = -1;
+	HASH_ADD(hh, run->socks, cookie, sizeof sock->cookie, sock);
+	return sock;
+}
+
+static void drop_connection(struct sock *sock)
+{
+	if (sock->end_watch)
+		tern_host_unwatch(sock->run->host, sock->end_watch);
+	sock->end_watch = NULL;
+	if (sock->end >= 0) { /* still connecting */
+		tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
+		tern_tcp_abort(run_stack(sock->run), sock->conn);
+		close(sock->end);
+	}
+	sock->end = -1;
+}
+
+void tern_sock_free(struct sock *sock)
+{
+	while (sock->parked)
+		tern_sock_unpark(sock->parked);
+	if (sock->group)
+		tern_run_listen_end(sock);
+	drop_connection(sock);
+	tern_port_release(&sock->hold);
+	HASH_DEL(sock->run->socks, sock);
+	free(sock);
+}
+
+/* --- calls that wait ------------------------------------------------------------------- */
+
+uint64_t tern_sock_timeout(int fd, int option)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof tv;
+	getsockopt(fd, SOL_SOCKET, option, &tv, &len);
+	uint64_t ns = (uint64_t)tv.tv_sec * 1000000000u + (uint64_t)tv.tv_usec * 1000u;
+	return ns ? ns : TERN_NEVER;
+}
+
+struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64_t timeout)
+{
+	struct parked *p = calloc(1, sizeof *p), **tail = &sock->parked;
+	if (!p)
+		return NULL;
+	*p = (struct parked){.id = call->id,
+		.tid = call->tid,
+		.fd = (int)call->arg[0],
+		.addr = call->arg[1],
+		.addr_len = call->arg[2],
+		.deadline = timeout == TERN_NEVER ? TERN_NEVER : tern_host_now() + timeout,
+		.sock = sock};
+	while (*tail)
+		tail = &(*tail)->next;
+	p->link = tail;
+	*tail = p;
+	return p;
+}
+
+void tern_sock_unpark(struct parked *p)
+{
+	*p->link = p->next;
+	if (p->next)
+		p->next->link = p->link;
+	free(p);
+}
+
+static void expire(struct sock *sock, uint64_t now)
+{
+	struct parked *next;
+	for (struct parked *p = sock->parked; p; p = next) {
+		next = p->next;
+		bool late = p->deadline <= now;
+		if (late)
+			tern_run_answer(sock->run, p->id,
+				refuse(sock->state == SOCK_CONNECTING ? EINPROGRESS : EAGAIN));
+		if (late || !tern_run_waits(sock->run, p->id))
+			tern_sock_unpark(p);
+	}
+}
+
+void tern_sock_expire(struct run *run)
+{
+	uint64_t now = tern_host_now();
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	if (sock->parked)
+		expire(sock, now);
+}
+
+/* --- the sweep ------------------------------------------------------------------------- */
+
+static bool ask(int diag)
+{
+	struct {
+		struct nlmsghdr header;
+		struct unix_diag_req request;
+	} message = {
+		.header = {.nlmsg_len = sizeof message,
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX},
+	};
+	return send(diag, &message, sizeof message, 0) == (ssize_t)sizeof message;
+}
+
+/* Marks the sockets in one reply; false after the last, *whole telling how it ended. */
+static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)reply;
+	for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+		if (h->nlmsg_type == NLMSG_DONE) {
+			*whole = true;
+			return false;
+		}
+		if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY)
+			return false;
+		const struct unix_diag_msg *m = NLMSG_DATA(h);
+		uint64_t cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
+		struct sock *sock = tern_sock_find(run, cookie);
+		if (sock)
+			sock->seen = true;
+	}
+	return true;
+}
+
+void tern_sock_sweep(struct run *run)
+{
+	static char reply[1 << 16];
+	bool whole = false;
+	struct sock *sock, *next;
+	run->sweep_at = tern_host_now() + 1000000000u;
+	HASH_ITER(hh, run->socks, sock, next)
+	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
+	if (!ask(run->diag))
+		return;
+	for (ssize_t n = 1; n > 0;) {
+		n = recv(run->diag, reply, sizeof reply, 0);
+		if (n > 0 && !mark(run, reply, (size_t)n, &whole))
+			break;
+	}
+	if (!whole)
+		return;
+	HASH_ITER(hh, run->socks, sock, next)
+	if (!sock->seen)
+		tern_sock_free(sock);
+}
