@@ -293,6 +293,7 @@ static struct sock *make_pair(struct run *run, int ends[2], bool nonblock)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return NULL;
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	tern_run_widen(ends[1]);
 	if (nonblock)
 		fcntl(ends[1], F_SETFL, O_NONBLOCK);
 	struct sock *sock =

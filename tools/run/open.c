@@ -17,7 +17,7 @@
 #include "tools/run/run.h"
 
 #define RENDEZVOUS_BACKLOG 1024
-#define BUFFER             212992 /* Linux's default: a full segment of AF_UNIX leaves it writable */
+#define BUFFER             212992 /* doubled by Linux, and what it lets anybody have */
 
 static uint8_t scratch[1 << 18];
 
@@ -39,6 +39,12 @@ int tern_run_open_begin(struct run *run)
 	return -1;
 }
 
+void tern_run_widen(int fd)
+{
+	int size = BUFFER;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
 struct verdict tern_run_socket(struct call *call)
 {
 	int type = (int)call->arg[1], protocol = (int)call->arg[2];
@@ -51,12 +57,7 @@ struct verdict tern_run_socket(struct call *call)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (type & SOCK_NONBLOCK), 0);
 	if (fd < 0)
 		return refuse(errno);
-	int size = 0;
-	socklen_t len = sizeof size;
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &len) == 0 && size < BUFFER) {
-		size = BUFFER / 2;
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
-	}
+	tern_run_widen(fd);
 	struct sock *sock = tern_sock_new(call->run, fd);
 	if (!sock) {
 		close(fd);

@@ -249,6 +249,12 @@ int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const stru
 void tern_port_release(struct port_hold *hold);
 
 /* --- open.c */
+/*
+ * Gives the program's end a send buffer of which the byte that stays never takes more than a
+ * quarter: it holds on to all that was written with it, 68 KiB at most (17 pages of sendfile's). Of
+ * a socket with more than a quarter in use poll says that it cannot be written.
+ */
+void tern_run_widen(int fd);
 struct verdict tern_run_socket(struct call *call);
 struct verdict tern_run_bind(struct call *call);
 struct verdict tern_run_connect(struct call *call);

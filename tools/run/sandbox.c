@@ -85,6 +85,8 @@ static int set_up_network(void)
 	struct rtentry route = {.rt_flags = RTF_UP, .rt_dev = (char *)(uintptr_t)TUN_NAME};
 	route.rt_dst = route.rt_genmask = inet("0.0.0.0");
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"); /* tern has none yet */
+	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 	int rc = sock < 0 || ioctl(sock, SIOCGIFFLAGS, &lo) != 0;
 	lo.ifr_flags |= IFF_UP;
 	rc = rc || ioctl(sock, SIOCSIFFLAGS, &lo) != 0 || ioctl(sock, SIOCADDRT, &route) != 0;
