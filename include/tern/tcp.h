@@ -138,6 +138,12 @@ enum tern_tcp_option {
 	TERN_TCP_MAXSEG,   /* most data in a segment, sent or announced: before our SYN goes out */
 	TERN_TCP_RCVBUF,   /* bytes; turns auto-tuning off */
 	TERN_TCP_SNDBUF,
+	TERN_TCP_KEEPALIVE,    /* 1: probe a peer that is silent (RFC 1122 4.2.3.6) */
+	TERN_TCP_KEEPIDLE,     /* s before the first probe, 1..32767; tcp_keepalive_time */
+	TERN_TCP_KEEPINTVL,    /* s between probes, 1..32767; tcp_keepalive_intvl */
+	TERN_TCP_KEEPCNT,      /* probes before giving up, 1..127; tcp_keepalive_probes */
+	TERN_TCP_USER_TIMEOUT, /* ms that data may stay unacknowledged (RFC 5482); 0: no limit but
+				  that of retransmissions */
 };
 /* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range, TERN_EISCONN when it
  * is too late for TERN_TCP_MAXSEG. */

@@ -911,10 +911,13 @@ static void send_fd(int via, int fd)
 {
 	char control[CMSG_SPACE(sizeof fd)] = {0}, byte = 'x';
 	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof control};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET,
+	*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd),
+		.cmsg_level = SOL_SOCKET,
 		.cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(c), &fd, sizeof fd);
 	R(sendmsg(via, &msg, 0));
@@ -925,7 +928,9 @@ static int receive_fd(int via)
 	int fd = -1;
 	char control[CMSG_SPACE(sizeof fd)], byte;
 	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof control};
 	recvmsg(via, &msg, 0);
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof fd);
@@ -1132,16 +1137,53 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
-#define T(name) {#name, t_##name}
-	T(fresh), T(names), T(connect_refused), T(connect_nonblocking), T(connect_addresses),
-	T(accept_waits), T(accept_bad_address), T(listen_states), T(bind_rules), T(reuseport),
-	T(reuseport_two_processes), T(read_write), T(waitall), T(timeouts), T(bulk),
-	T(sendfile_splice_tee), T(outq), T(backpressure), T(epoll), T(epoll_connect_and_listen),
-	T(select), T(half_close), T(half_close_server_first), T(shutdown_read), T(close_clean),
-	T(close_unread), T(reset_before_data), T(reset_read), T(reset_after_data),
-	T(reset_after_shut), T(epipe), T(killed), T(listener_closed), T(dup_fork_exec),
-	T(scm_rights), T(threads), T(what_it_is), T(tcp_options), T(tcp_info), T(keepalive),
-	T(buffers), T(linger), T(socket_arguments),
+#define T(name)                                                                                    \
+	{                                                                                          \
+#name, t_##name                                                                    \
+	}
+	T(fresh),
+	T(names),
+	T(connect_refused),
+	T(connect_nonblocking),
+	T(connect_addresses),
+	T(accept_waits),
+	T(accept_bad_address),
+	T(listen_states),
+	T(bind_rules),
+	T(reuseport),
+	T(reuseport_two_processes),
+	T(read_write),
+	T(waitall),
+	T(timeouts),
+	T(bulk),
+	T(sendfile_splice_tee),
+	T(outq),
+	T(backpressure),
+	T(epoll),
+	T(epoll_connect_and_listen),
+	T(select),
+	T(half_close),
+	T(half_close_server_first),
+	T(shutdown_read),
+	T(close_clean),
+	T(close_unread),
+	T(reset_before_data),
+	T(reset_read),
+	T(reset_after_data),
+	T(reset_after_shut),
+	T(epipe),
+	T(killed),
+	T(listener_closed),
+	T(dup_fork_exec),
+	T(scm_rights),
+	T(threads),
+	T(what_it_is),
+	T(tcp_options),
+	T(tcp_info),
+	T(keepalive),
+	T(buffers),
+	T(linger),
+	T(socket_arguments),
 };
 
 int main(int argc, char **argv)

@@ -212,8 +212,10 @@ struct verdict tern_ack_step(struct arrival *a)
 		tern_path_confirm(tcp->ip, tcb->path);
 		timers_after(tcp, tcb);
 	}
-	if (tcb->side)
+	if (tcb->side) {
 		tcb->side->unanswered = 0;
+		tern_keepalive_heard(tcp, tcb->side);
+	}
 	info.window_changed = update_window(a, info.acked > 0);
 	if (info.window_changed)
 		window_changed(tcp, tcb);

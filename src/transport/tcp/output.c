@@ -214,7 +214,8 @@ static bool plan_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	tcb->flags &= ~TCB_PROBE_DUE;
 	plan->seq = seq_sub(tcb->snd.una, 1);
 	plan->flags = TCP_ACK;
-	core_count(tcp->core, TERN_COUNT_TcpExtTCPWinProbe);
+	if (tcb->snd.wnd == 0)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPWinProbe);
 	return true;
 }
 

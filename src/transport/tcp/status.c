@@ -154,6 +154,12 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_SNDBUF:
 		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
 		break;
+	case TERN_TCP_KEEPALIVE:
+	case TERN_TCP_KEEPIDLE:
+	case TERN_TCP_KEEPINTVL:
+	case TERN_TCP_KEEPCNT:
+	case TERN_TCP_USER_TIMEOUT:
+		return tern_keepalive_set(tcp, tcb, option, value);
 	default:
 		return TERN_EINVAL;
 	}
@@ -186,6 +192,13 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 		return 0;
 	case TERN_TCP_SNDBUF:
 		*value = tcb->sndbuf;
+		return 0;
+	case TERN_TCP_KEEPALIVE:
+	case TERN_TCP_KEEPIDLE:
+	case TERN_TCP_KEEPINTVL:
+	case TERN_TCP_KEEPCNT:
+	case TERN_TCP_USER_TIMEOUT:
+		*value = tern_keepalive_get(tern_stack_tcp_const(stack), tcb, option);
 		return 0;
 	default:
 		return TERN_EINVAL;

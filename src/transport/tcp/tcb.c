@@ -108,6 +108,7 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	memset(side, 0, sizeof *side);
 	side->recover = tcb->snd.una;
 	side->drs_at = tcp->core->now;
+	tern_keepalive_heard(tcp, side);
 	tcb->side = side;
 	return side;
 }
@@ -125,7 +126,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early || side->unanswered ||
+		side->fin_early || side->unanswered || tern_keepalive_in_use(side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);

@@ -84,8 +84,14 @@ struct tcb_side {
 	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
 	uint32_t last_challenge; /* ms; 0 never */
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
-	uint64_t timed_at;       /* ns */
-	uint64_t drs_at;         /* ns: receive-buffer tuning's measuring round began */
+	uint16_t keep_idle, keep_interval; /* s; 0: the setting */
+	bool keepalive;
+	uint8_t keep_count, keep_probes;          /* 0: the setting; probes unanswered */
+	uint32_t user_timeout;                    /* ms; 0: none (RFC 5482) */
+	uint32_t heard_at, probed_at, stalled_at; /* ticks: last acceptable segment, last probe,
+						     what is not acknowledged was sent */
+	uint64_t timed_at;                        /* ns */
+	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 };
 

@@ -137,6 +137,21 @@ uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
 
+/* keepalive.c: whether the side block holds something that must stay. */
+bool tern_keepalive_in_use(const struct tcb_side *side);
+/* An acceptable segment came. */
+void tern_keepalive_heard(const struct tcp *tcp, struct tcb_side *side);
+/* Does what is due; returns in how many ns to look again, 0 if never. The connection may be dead.
+ */
+uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb);
+/* The first timeout of a series: what is unacknowledged was sent `waited` ns ago. */
+void tern_user_timeout_begin(const struct tcp *tcp, struct tcb *tcb, uint64_t waited);
+/* How long, in ns, the user is still willing to wait: TERN_NEVER if for ever. */
+uint64_t tern_user_timeout_left(const struct tcp *tcp, const struct tcb *tcb);
+int tern_keepalive_set(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option,
+	int64_t value);
+int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
+	enum tern_tcp_option option);
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
 struct verdict tern_fin_step(struct arrival *a);

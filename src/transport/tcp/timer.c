@@ -63,10 +63,17 @@ void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb)
 	tern_wheel_disarm(&tcp->wheel, &tcb->timer);
 }
 
+/* The timeout in force, but no later than the user's patience ends. */
+static uint64_t patience(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t rto = tern_rto_backed_off(tcp, tcb), left = tern_user_timeout_left(tcp, tcb);
+	return rto < left ? rto : left;
+}
+
 static void arm_retransmit(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->flags &= ~TCB_PERSIST;
-	set(tcp, tcb, &tcb->rexmt_at, tern_rto_backed_off(tcp, tcb));
+	set(tcp, tcb, &tcb->rexmt_at, patience(tcp, tcb));
 	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, false, to_ns(tcp, tcb->rexmt_at));
 }
 
@@ -97,7 +104,7 @@ void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait)
 	if (tcb->rexmt_at)
 		return;
 	tcb->flags |= TCB_PERSIST;
-	set(tcp, tcb, &tcb->rexmt_at, wait ? wait : tern_rto_backed_off(tcp, tcb));
+	set(tcp, tcb, &tcb->rexmt_at, wait ? wait : patience(tcp, tcb));
 	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, false, to_ns(tcp, tcb->rexmt_at));
 }
 
@@ -155,6 +162,9 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 	const struct settings *s = &tcp->core->set;
 	int32_t limit = s->tcp_retries2;
 	uint32_t tries = tcb->backoff;
+	uint64_t left = tern_user_timeout_left(tcp, tcb);
+	if (left != TERN_NEVER)
+		return left == 0;
 	if (tcb->state == TERN_TCP_SYN_SENT)
 		limit = s->tcp_syn_retries;
 	else if (tcb_syn_unacked(tcb))
@@ -171,8 +181,10 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 	return (int64_t)tries >= limit;
 }
 
-static void back_off(struct tcb *tcb)
+static void back_off(const struct tcp *tcp, struct tcb *tcb)
 {
+	if (tcb->backoff == 0)
+		tern_user_timeout_begin(tcp, tcb, patience(tcp, tcb));
 	if (tcb->backoff < 64)
 		tcb->backoff++;
 	if (tcb->side && tcb->side->unanswered < UINT8_MAX)
@@ -203,7 +215,7 @@ static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 	} else if (tern_tcb_side(tcp, tcb)) {
 		tern_recovery_timeout(tcp, tcb);
 	}
-	back_off(tcb);
+	back_off(tcp, tcb);
 	arm_retransmit(tcp, tcb);
 	tern_want_send(tcp, tcb);
 	return true;
@@ -229,7 +241,7 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 			give_up(tcp, tcb);
 			return false;
 		}
-		back_off(tcb);
+		back_off(tcp, tcb);
 	}
 	tcb->flags |= closed ? TCB_PROBE_DUE : TCB_FORCE;
 	if (closed)
@@ -263,7 +275,14 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		return false;
 	}
 	tern_tcb_side_release(tcp, tcb);
-	if (tcb->side)
+	if (!tcb->side)
+		return true;
+	uint64_t wait = tern_keepalive_turn(tcp, tcb);
+	if (tcb->state == TERN_TCP_CLOSED)
+		return false;
+	if (wait)
+		set(tcp, tcb, &tcb->linger_at, wait);
+	else if (!tern_keepalive_in_use(tcb->side))
 		tern_timer_busy(tcp, tcb);
 	return true;
 }
