@@ -221,6 +221,7 @@ int tern_command_run(int argc, char **argv)
 		return rc < 0 ? EXIT_USAGE : 0;
 	if (tern_run_become_root() != 0)
 		return EXIT_FAILED;
+	tern_run_options_begin(&run);
 	default_addresses(&run.options);
 	raise_limits();
 	rc = EXIT_FAILED;

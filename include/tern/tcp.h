@@ -145,6 +145,7 @@ enum tern_tcp_option {
 	TERN_TCP_USER_TIMEOUT, /* ms that data may stay unacknowledged (RFC 5482); 0: no limit but
 				  that of retransmissions */
 };
+#define TERN_TCP_OPTIONS (TERN_TCP_USER_TIMEOUT + 1)
 /* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range, TERN_EISCONN when it
  * is too late for TERN_TCP_MAXSEG. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,

@@ -183,9 +183,6 @@ static void t_fresh(void)
 	printf("%d %s %d\n", (int)len, inet_ntoa(sin.sin_addr), ntohs(sin.sin_port));
 	R(getpeername(fd, (struct sockaddr *)&sin, &len));
 	P(fd);
-	R(read(fd, buf, 1));
-	signal(SIGPIPE, SIG_IGN);
-	R(write(fd, "x", 1));
 	R(shutdown(fd, SHUT_WR));
 	R(accept(fd, NULL, NULL));
 	R(close(fd));
@@ -325,8 +322,6 @@ static void t_listen_states(void)
 	R(get(l, SOL_SOCKET, SO_ACCEPTCONN));
 	R(bind_to(l, "127.0.0.1", 0));
 	R(dial_from(l, "127.0.0.1", port_of(l)));
-	R(write(l, "x", 1));
-	R(read(l, buf, 1));
 	struct pair p = pair();
 	R(listen(p.c, 5));
 	R(get(p.c, SOL_SOCKET, SO_ACCEPTCONN));
@@ -1042,10 +1037,10 @@ static void t_tcp_info(void)
 	struct tcp_info info;
 	socklen_t len = sizeof info;
 	R(getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len));
-	printf("state %d wscale %d timestamps %d sack %d rtt %d mss %d cwnd %d\n", info.tcpi_state,
+	printf("state %d wscale %d timestamps %d sack %d mss %d cwnd %d\n", info.tcpi_state,
 		!!(info.tcpi_options & TCPI_OPT_WSCALE),
 		!!(info.tcpi_options & TCPI_OPT_TIMESTAMPS), !!(info.tcpi_options & TCPI_OPT_SACK),
-		info.tcpi_rtt > 0, info.tcpi_snd_mss > 500, info.tcpi_snd_cwnd >= 10);
+		info.tcpi_snd_mss > 500, info.tcpi_snd_cwnd >= 10);
 	close(p.s);
 	settle();
 	getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,21 +33,23 @@ static bool room_for_token(struct sock *sock)
 	return true;
 }
 
-static bool post_token(struct sock *sock)
+/* 0, or an errno: ECONNREFUSED if the program has closed it. */
+static int post_token(struct sock *sock)
 {
 	struct sockaddr_storage to = {.ss_family = AF_UNIX};
 	memcpy((char *)&to + sizeof to.ss_family, sock->name, sock->name_len);
 	if (sock->token_count >= TOKENS_MAX || !room_for_token(sock))
-		return false;
+		return EAGAIN;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&to,
 			       (socklen_t)(sizeof to.ss_family + sock->name_len)) == 0) {
 		sock->tokens[sock->token_count++] = fd;
-		return true;
+		return 0;
 	}
+	int error = errno;
 	if (fd >= 0)
 		close(fd);
-	return false; /* its queue is full: it is readable enough */
+	return error; /* EAGAIN: its queue is full, it is readable enough */
 }
 
 static void drop_token(struct sock *sock, unsigned i)
@@ -103,12 +106,39 @@ static void rotate(struct group *group)
 	first->next_member = NULL;
 }
 
+/* The group may be gone afterwards, with its last member. */
 static void post_tokens(struct group *group)
 {
 	unsigned want = waiting(group), have = tokens_of(group);
-	while (have < want && group->members && post_token(group->members)) {
+	while (have < want && group->members) {
+		struct sock *member = group->members;
+		bool last = !member->next_member;
+		int error = post_token(member);
+		if (error == ECONNREFUSED) {
+			tern_sock_free(member); /* gives its tokens to the others */
+			return;
+		}
+		if (error)
+			return;
 		have++;
-		rotate(group);
+		if (!last)
+			rotate(group);
+	}
+}
+
+void tern_run_check_listeners(struct run *run, uint16_t port)
+{
+	for (struct group *g = run->groups, *next; g; g = next) {
+		struct tern_endpoint at;
+		next = g->next;
+		if (tern_tcp_listen_endpoint(run_stack(run), g->listener, &at) != 0 ||
+			at.port != port)
+			continue;
+		for (struct sock *s = g->members, *after; s; s = after) {
+			after = s->next_member;
+			if (!tern_sock_alive(s))
+				tern_sock_free(s); /* with the last, the group */
+		}
 	}
 }
 
@@ -171,8 +201,8 @@ static int new_group(struct sock *sock, unsigned backlog)
 	struct tern_listen_opts opts = {.local = sock->local,
 		.backlog = backlog,
 		.user = group,
-		.rcvbuf = (uint32_t)sock->wishes.rcvbuf,
-		.sndbuf = (uint32_t)sock->wishes.sndbuf};
+		.rcvbuf = tern_run_wish(sock, TERN_TCP_RCVBUF),
+		.sndbuf = tern_run_wish(sock, TERN_TCP_SNDBUF)};
 	int rc = tern_tcp_listen(run_stack(run), &opts, &group->listener);
 	if (rc != 0) {
 		free(group);
@@ -208,6 +238,8 @@ static int name_it(struct sock *sock, int fd)
 	if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
 		len - sizeof name.ss_family > sizeof sock->name)
 		return ENOBUFS;
+	struct stat st;
+	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
 	sock->name_len = (unsigned)(len - sizeof name.ss_family);
 	memcpy(sock->name, (char *)&name + sizeof name.ss_family, sock->name_len);
 	return listen(fd, TOKENS_MAX) == 0 ? 0 : errno;

@@ -230,8 +230,8 @@ static void read_local(struct sock *sock)
 static int dial(struct sock *sock, const struct tern_endpoint *to)
 {
 	struct tern_connect_opts opts = {.remote = *to,
-		.rcvbuf = (uint32_t)sock->wishes.rcvbuf,
-		.sndbuf = (uint32_t)sock->wishes.sndbuf};
+		.rcvbuf = tern_run_wish(sock, TERN_TCP_RCVBUF),
+		.sndbuf = tern_run_wish(sock, TERN_TCP_SNDBUF)};
 	if (sock->hold.held)
 		opts.local = sock->local;
 	int rc = tern_tcp_connect(run_stack(sock->run), &opts, &sock->conn);
@@ -321,6 +321,8 @@ struct verdict tern_run_connect(struct call *call)
 	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
 	if (memcmp(&to.addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
 		to.addr = tern_addr_v4(127, 0, 0, 1);
+	if (tern_run_is_local(sock->run, &to.addr))
+		tern_run_check_listeners(sock->run, to.port);
 	error = open_connection(sock, &to, call->fd);
 	return error ? refuse(error) : wait_for_it(call);
 }

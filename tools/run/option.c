@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -15,53 +16,79 @@
 #include "tools/run/run.h"
 
 #define CONGESTION "reno" /* NewReno: as Linux calls it */
-#define BUF_MAX    212992 /* net.core.rmem_max and wmem_max */
 #define SNDBUF_MIN 4608
 #define RCVBUF_MIN 2304
 
+/* TCP's options of one number. */
+static const struct tcp_option {
+	int name;
+	enum tern_tcp_option option;
+	int min, max;
+	const char *setting; /* what is in force without it; NULL: `otherwise` */
+	int otherwise;
+} tcp_options[] = {
+	{TCP_NODELAY, TERN_TCP_NODELAY, INT32_MIN, INT32_MAX, NULL, 0},
+	{TCP_CORK, TERN_TCP_CORK, INT32_MIN, INT32_MAX, NULL, 0},
+	{TCP_QUICKACK, TERN_TCP_QUICKACK, INT32_MIN, INT32_MAX, NULL, 1},
+	{TCP_MAXSEG, TERN_TCP_MAXSEG, 88, 32767, "tcp_default_mss", 0},
+	{TCP_KEEPIDLE, TERN_TCP_KEEPIDLE, 1, 32767, "tcp_keepalive_time", 0},
+	{TCP_KEEPINTVL, TERN_TCP_KEEPINTVL, 1, 32767, "tcp_keepalive_intvl", 0},
+	{TCP_KEEPCNT, TERN_TCP_KEEPCNT, 1, 127, "tcp_keepalive_probes", 0},
+	{TCP_USER_TIMEOUT, TERN_TCP_USER_TIMEOUT, 0, INT32_MAX, NULL, 0},
+};
+
+static const struct tcp_option *find(int name)
+{
+	for (size_t i = 0; i < sizeof tcp_options / sizeof *tcp_options; i++)
+		if (tcp_options[i].name == name)
+			return &tcp_options[i];
+	return NULL;
+}
+
+static int limit_of(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	int value = 0;
+	bool read = file && fscanf(file, "%d", &value) == 1 && value > 0;
+	if (file)
+		fclose(file);
+	return read ? value : 212992; /* Linux's default; hidden from other namespaces */
+}
+
+void tern_run_options_begin(struct run *run)
+{
+	run->rmem_max = limit_of("/proc/sys/net/core/rmem_max");
+	run->wmem_max = limit_of("/proc/sys/net/core/wmem_max");
+}
+
 /* --- setting --------------------------------------------------------------------------- */
 
-static int set_on_conn(struct sock *sock, enum tern_tcp_option option, int value)
+static bool open_now(const struct sock *sock)
 {
-	bool open = sock->relay || sock->state == SOCK_CONNECTING;
-	if (!open)
+	return sock->relay || sock->state == SOCK_CONNECTING;
+}
+
+uint32_t tern_run_wish(const struct sock *sock, enum tern_tcp_option option)
+{
+	return (uint32_t)sock->wishes.value[option];
+}
+
+/* Remembers it, and sets it if there is a connection: an errno. */
+static int wish(struct sock *sock, enum tern_tcp_option option, int value)
+{
+	sock->wishes.set |= 1u << option;
+	sock->wishes.value[option] = value;
+	if (!open_now(sock) || option == TERN_TCP_MAXSEG)
 		return 0;
 	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, value));
 }
 
 void tern_run_apply_wishes(struct sock *sock)
 {
-	const struct wishes *w = &sock->wishes;
-	struct tern_stack *stack = run_stack(sock->run);
-	if (w->maxseg)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_MAXSEG, w->maxseg);
-	if (w->nodelay)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_NODELAY, 1);
-	if (w->cork)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_CORK, 1);
-	if (w->quickack_set)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_QUICKACK, w->quickack);
-	if (w->rcvbuf)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_RCVBUF, w->rcvbuf);
-	if (w->sndbuf)
-		tern_tcp_option_set(stack, sock->conn, TERN_TCP_SNDBUF, w->sndbuf);
-}
-
-/* What was written before the cork is pulled belongs to what it held back. */
-static int set_cork(struct sock *sock, bool cork)
-{
-	sock->wishes.cork = cork;
-	if (!cork && sock->relay && !tern_relay_flush(sock->relay))
-		return 0;
-	return set_on_conn(sock, TERN_TCP_CORK, cork);
-}
-
-static int set_maxseg(struct sock *sock, int value)
-{
-	if (value && (value < 88 || value > 32767))
-		return EINVAL;
-	sock->wishes.maxseg = value;
-	return 0;
+	for (unsigned i = 0; i < TERN_TCP_OPTIONS; i++)
+		if (sock->wishes.set & 1u << i)
+			tern_tcp_option_set(run_stack(sock->run), sock->conn,
+				(enum tern_tcp_option)i, sock->wishes.value[i]);
 }
 
 static int set_congestion(const struct call *call)
@@ -76,33 +103,32 @@ static int set_congestion(const struct call *call)
 	return strcmp(name, CONGESTION) == 0 ? 0 : ENOENT;
 }
 
-static int set_tcp(struct call *call, int name, int value)
+static int set_tcp(struct sock *sock, int name, int value)
 {
-	struct sock *sock = call->sock;
-	switch (name) {
-	case TCP_NODELAY:
-		sock->wishes.nodelay = value;
-		return set_on_conn(sock, TERN_TCP_NODELAY, value != 0);
-	case TCP_CORK:
-		return set_cork(sock, value != 0);
-	case TCP_QUICKACK:
-		sock->wishes.quickack = value & 1;
-		sock->wishes.quickack_set = true;
-		return set_on_conn(sock, TERN_TCP_QUICKACK, value & 1);
-	case TCP_MAXSEG:
-		return set_maxseg(sock, value);
-	default:
+	const struct tcp_option *o = find(name);
+	if (!o)
 		return ENOPROTOOPT;
-	}
+	if (name == TCP_MAXSEG && value == 0)
+		return 0; /* as if it had not been set */
+	if (value < o->min || value > o->max)
+		return EINVAL;
+	if (o->min == INT32_MIN)
+		value = value != 0;
+	/* What was written before the cork is pulled belongs to what it held back. */
+	if (name == TCP_CORK && !value && sock->relay && !tern_relay_flush(sock->relay))
+		return 0;
+	return wish(sock, o->option, value);
 }
 
 /* Linux doubles what is asked, for its own bookkeeping, and tells so. */
-static int set_buffer(struct sock *sock, int *wish, enum tern_tcp_option option, int value, int min)
+static int set_buffer(struct sock *sock, enum tern_tcp_option option, int value)
 {
-	if (value < 0 || value > BUF_MAX)
-		value = BUF_MAX;
-	*wish = value * 2 > min ? value * 2 : min;
-	return set_on_conn(sock, option, *wish);
+	bool send = option == TERN_TCP_SNDBUF;
+	int min = send ? SNDBUF_MIN : RCVBUF_MIN;
+	int max = send ? sock->run->wmem_max : sock->run->rmem_max;
+	if (value < 0 || value > max)
+		value = max;
+	return wish(sock, option, value * 2 > min ? value * 2 : min);
 }
 
 static struct verdict set_linger(struct call *call)
@@ -125,13 +151,15 @@ static int set_socket(struct sock *sock, int name, int value)
 	switch (name) {
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:
-		return set_buffer(sock, &sock->wishes.rcvbuf, TERN_TCP_RCVBUF, value, RCVBUF_MIN);
+		return set_buffer(sock, TERN_TCP_RCVBUF, value);
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
-		return set_buffer(sock, &sock->wishes.sndbuf, TERN_TCP_SNDBUF, value, SNDBUF_MIN);
+		return set_buffer(sock, TERN_TCP_SNDBUF, value);
 	case SO_REUSEPORT:
 		sock->wishes.reuse_port = value;
 		return 0;
+	case SO_KEEPALIVE:
+		return wish(sock, TERN_TCP_KEEPALIVE, value != 0);
 	default:
 		return ENOPROTOOPT;
 	}
@@ -143,8 +171,6 @@ struct verdict tern_run_setsockopt(struct call *call)
 	int value = 0;
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return set_linger(call);
-	if (level == SOL_SOCKET && name == SO_KEEPALIVE)
-		return leave_it();
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		int error = set_congestion(call);
 		return error ? refuse(error) : returns(0);
@@ -156,7 +182,7 @@ struct verdict tern_run_setsockopt(struct call *call)
 	if (!tern_run_read(call->tid, call->arg[3], &value, sizeof value))
 		return refuse(EFAULT);
 	int error = level == SOL_SOCKET ? set_socket(call->sock, name, value)
-					: set_tcp(call, name, value);
+					: set_tcp(call->sock, name, value);
 	return error ? refuse(error) : returns(0);
 }
 
@@ -198,16 +224,16 @@ static struct verdict give_error(struct call *call)
 	return give_int(call, error);
 }
 
-static int buffer(const struct sock *sock, bool receive)
+static int buffer(const struct sock *sock, enum tern_tcp_option option)
 {
-	struct tern_tcp_info info;
-	int wish = receive ? sock->wishes.rcvbuf : sock->wishes.sndbuf;
+	bool receive = option == TERN_TCP_RCVBUF;
 	int64_t value = 0;
-	if (wish)
-		return wish;
-	if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
-		return (int)(receive ? info.rcvbuf : info.sndbuf);
-	tern_get(run_stack(sock->run), receive ? "tcp_rmem_default" : "tcp_wmem_default", &value);
+	if (sock->wishes.set & 1u << option)
+		return sock->wishes.value[option];
+	if (!open_now(sock) ||
+		tern_tcp_option_get(run_stack(sock->run), sock->conn, option, &value) != 0)
+		tern_get(run_stack(sock->run), receive ? "tcp_rmem_default" : "tcp_wmem_default",
+			&value);
 	return (int)value;
 }
 
@@ -225,9 +251,9 @@ static struct verdict get_socket(struct call *call, int name)
 	case SO_ACCEPTCONN:
 		return give_int(call, sock->group != NULL);
 	case SO_RCVBUF:
-		return give_int(call, buffer(sock, true));
+		return give_int(call, buffer(sock, TERN_TCP_RCVBUF));
 	case SO_SNDBUF:
-		return give_int(call, buffer(sock, false));
+		return give_int(call, buffer(sock, TERN_TCP_SNDBUF));
 	case SO_REUSEPORT:
 		return give_int(call, sock->wishes.reuse_port);
 	case SO_PEERCRED:
@@ -235,8 +261,9 @@ static struct verdict get_socket(struct call *call, int name)
 	case SO_PASSCRED:
 	case SO_OOBINLINE:
 		return give_int(call, 0);
-	case SO_LINGER:
 	case SO_KEEPALIVE:
+		return give_int(call, sock->wishes.value[TERN_TCP_KEEPALIVE]);
+	case SO_LINGER:
 		return leave_it();
 	default:
 		return refuse(ENOPROTOOPT);
@@ -305,36 +332,36 @@ static struct verdict give_info(struct call *call)
 	struct sock *sock = call->sock;
 	struct tern_tcp_info info;
 	struct tcp_info out = {.tcpi_state = linux_state(TERN_TCP_CLOSED)};
-	bool open = sock->relay || sock->state == SOCK_CONNECTING;
 	if (sock->group)
 		tell_listener(sock, &out);
-	else if (open && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+	else if (open_now(sock) && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
 		tell_connection(&info, &out);
 	return give(call, &out, sizeof out);
 }
 
+static int tcp_value(const struct sock *sock, const struct tcp_option *o)
+{
+	int64_t value = o->otherwise;
+	bool live = o->option == TERN_TCP_MAXSEG && sock->relay;
+	if (live && tern_tcp_option_get(run_stack(sock->run), sock->conn, o->option, &value) == 0)
+		return (int)value;
+	if (sock->wishes.set & 1u << o->option)
+		return sock->wishes.value[o->option];
+	if (o->setting)
+		tern_get(run_stack(sock->run), o->setting, &value);
+	return (int)value;
+}
+
 static struct verdict get_tcp(struct call *call, int name)
 {
-	struct sock *sock = call->sock;
-	struct tern_tcp_info info;
-	switch (name) {
-	case TCP_NODELAY:
-		return give_int(call, sock->wishes.nodelay);
-	case TCP_CORK:
-		return give_int(call, sock->wishes.cork);
-	case TCP_QUICKACK:
-		return give_int(call, sock->wishes.quickack_set ? sock->wishes.quickack : 1);
-	case TCP_MAXSEG:
-		if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
-			return give_int(call, (int)info.mss);
-		return give_int(call, sock->wishes.maxseg ? sock->wishes.maxseg : 536);
-	case TCP_INFO:
+	const struct tcp_option *o = find(name);
+	if (o)
+		return give_int(call, tcp_value(call->sock, o));
+	if (name == TCP_INFO)
 		return give_info(call);
-	case TCP_CONGESTION:
+	if (name == TCP_CONGESTION)
 		return give(call, CONGESTION, sizeof CONGESTION);
-	default:
-		return refuse(ENOPROTOOPT);
-	}
+	return refuse(ENOPROTOOPT);
 }
 
 struct verdict tern_run_getsockopt(struct call *call)

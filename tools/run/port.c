@@ -80,7 +80,7 @@ static int pick(struct run *run, struct port_hold *hold)
 	return EADDRINUSE;
 }
 
-static bool is_local(struct run *run, const struct tern_addr *addr)
+bool tern_run_is_local(const struct run *run, const struct tern_addr *addr)
 {
 	const uint8_t *a = addr->byte + 12;
 	return a[0] == 127 || (a[0] | a[1] | a[2] | a[3]) == 0 ||
@@ -99,7 +99,7 @@ int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const stru
 	struct run *run = sock->run;
 	bool privileged;
 	uid_t owner = tern_run_user(call->tid, &privileged);
-	if (!is_local(run, &at->addr))
+	if (!tern_run_is_local(run, &at->addr))
 		return EADDRNOTAVAIL;
 	if (at->port != 0 && at->port < 1024 && !privileged)
 		return EACCES;

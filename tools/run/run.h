@@ -61,8 +61,9 @@ struct parked {
 
 /* Options that were set before there was a connection to set them on. */
 struct wishes {
-	bool nodelay, cork, quickack, quickack_set, linger_reset, reuse_port;
-	int maxseg, rcvbuf, sndbuf;
+	uint32_t set; /* a bit per enum tern_tcp_option */
+	int value[TERN_TCP_OPTIONS];
+	bool linger_reset, reuse_port;
 };
 
 /* What a listening port is to tern: one listener, and the sockets that share it (SO_REUSEPORT). */
@@ -96,6 +97,7 @@ struct sock {
 	/* listening */
 	struct group *group;
 	struct sock *next_member, **member_link;
+	uint32_t inode;
 	char name[8]; /* abstract name of the program's end, its first byte 0 */
 	unsigned name_len;
 	int *tokens; /* our ends of what waits in its accept queue, oldest first */
@@ -138,6 +140,7 @@ struct run {
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
 	uint64_t sweep_at;
+	int rmem_max, wmem_max; /* what SO_RCVBUF and SO_SNDBUF may be on this machine */
 	uint32_t rng;
 };
 
@@ -234,6 +237,8 @@ struct sock *tern_sock_new(struct run *run, int fd);
 struct sock *tern_sock_find(struct run *run, uint64_t cookie);
 /* The program has closed it: everything about it goes. */
 void tern_sock_free(struct sock *sock);
+/* Whether some process has it still. */
+bool tern_sock_alive(struct sock *sock);
 /* Frees the sockets that no process has any more. */
 void tern_sock_sweep(struct run *run);
 struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64_t timeout);
@@ -246,6 +251,7 @@ void tern_sock_expire(struct run *run);
 /* --- port.c */
 /* Binds: 0, EADDRINUSE, EADDRNOTAVAIL. Port 0 picks one. */
 int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const struct call *call);
+bool tern_run_is_local(const struct run *run, const struct tern_addr *addr);
 void tern_port_release(struct port_hold *hold);
 
 /* --- open.c */
@@ -268,6 +274,8 @@ struct verdict tern_run_listen(struct call *call);
 struct verdict tern_run_accept(struct call *call);
 /* A connection waits. */
 void tern_run_arrived(struct group *group);
+/* Stops listening on that port for sockets that were closed. */
+void tern_run_check_listeners(struct run *run, uint16_t port);
 /* The socket no longer listens. */
 void tern_run_listen_end(struct sock *sock);
 
@@ -279,6 +287,9 @@ struct verdict tern_run_getpeername(struct call *call);
 struct verdict tern_run_setsockopt(struct call *call);
 struct verdict tern_run_getsockopt(struct call *call);
 struct verdict tern_run_ioctl(struct call *call);
+void tern_run_options_begin(struct run *run);
+/* What was asked for with a buffer size; 0: nothing. */
+uint32_t tern_run_wish(const struct sock *sock, enum tern_tcp_option option);
 /* Sets on a connection what was wished for before. */
 void tern_run_apply_wishes(struct sock *sock);
 

@@ -121,7 +121,8 @@ void tern_sock_expire(struct run *run)
 
 /* --- the sweep ------------------------------------------------------------------------- */
 
-static bool ask(int diag)
+/* About one socket, or about all. */
+static bool ask(int diag, const struct sock *one)
 {
 	struct {
 		struct nlmsghdr header;
@@ -129,9 +130,14 @@ static bool ask(int diag)
 	} message = {
 		.header = {.nlmsg_len = sizeof message,
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+			.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (one ? 0 : NLM_F_DUMP))},
 		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX},
 	};
+	if (one) {
+		message.request.udiag_ino = one->inode;
+		message.request.udiag_cookie[0] = (uint32_t)one->cookie;
+		message.request.udiag_cookie[1] = (uint32_t)(one->cookie >> 32);
+	}
 	return send(diag, &message, sizeof message, 0) == (ssize_t)sizeof message;
 }
 
@@ -155,6 +161,17 @@ static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
 	return true;
 }
 
+bool tern_sock_alive(struct sock *sock)
+{
+	static char reply[4096];
+	int diag = sock->run->diag;
+	if (!ask(diag, sock))
+		return true;
+	ssize_t n = recv(diag, reply, sizeof reply, 0);
+	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)reply;
+	return n < 0 || !NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR;
+}
+
 void tern_sock_sweep(struct run *run)
 {
 	static char reply[1 << 16];
@@ -163,7 +180,7 @@ void tern_sock_sweep(struct run *run)
 	run->sweep_at = tern_host_now() + 1000000000u;
 	HASH_ITER(hh, run->socks, sock, next)
 	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
-	if (!ask(run->diag))
+	if (!ask(run->diag, NULL))
 		return;
 	for (ssize_t n = 1; n > 0;) {
 		n = recv(run->diag, reply, sizeof reply, 0);

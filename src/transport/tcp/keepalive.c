@@ -22,8 +22,7 @@ static uint64_t interval(const struct tcp *tcp, const struct tcb_side *side)
 
 static uint32_t probes_max(const struct tcp *tcp, const struct tcb_side *side)
 {
-	return side->keep_count ? side->keep_count
-				: (uint32_t)tcp->core->set.tcp_keepalive_probes;
+	return side->keep_count ? side->keep_count : (uint32_t)tcp->core->set.tcp_keepalive_probes;
 }
 
 /* The time since a tick: of less than 78 hours. */
