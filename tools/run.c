@@ -29,6 +29,8 @@ static void help(void)
 	printf("usage: tern run [OPTION...] [--] COMMAND [ARGUMENT...]\n\n"
 	       "Runs COMMAND, and all it starts, with tern's TCP in place of the kernel's.\n"
 	       "Ends when the last of them has, with COMMAND's exit status.\n\n"
+	       "  -v, --verbose          at the end, what was done on tern, and what on the "
+	       "kernel\n"
 	       "  -q, --quiet            no word of its own\n%s\n"
 	       "As root the TAP is made on this machine's network, with 10.77.0.1 at the kernel's\n"
 	       "end. From there to the world takes, as root, once:\n"
@@ -50,6 +52,9 @@ static int take(struct run *run, int opt, const char *value)
 	case 'q':
 		run->quiet = true;
 		return 1;
+	case 'v':
+		run->verbose = true;
+		return 1;
 	case OPTION_HELP:
 		help();
 		return 0;
@@ -61,9 +66,9 @@ static int take(struct run *run, int opt, const char *value)
 static int parse(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {OPTIONS_LONG, {"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, OPTION_HELP}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "+q", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "+qv", options, NULL)) != -1)
 		if ((rc = take(run, opt, optarg)) <= 0)
 			return rc;
 	if (optind == argc) {
@@ -96,7 +101,8 @@ static void raise_limits(void)
 
 /* --- signals --------------------------------------------------------------------------- */
 
-/* Ctrl-C reaches the program too: it decides. A second one is for us. Others are passed on. */
+/* Ctrl-C reaches the program too: it decides. A second one is for us. What was sent to us alone is
+ * passed on. */
 static void signalled(void *context, uint32_t events)
 {
 	struct run *run = context;
@@ -106,7 +112,8 @@ static void signalled(void *context, uint32_t events)
 		int number = (int)info.ssi_signo;
 		if (number == SIGCHLD)
 			continue; /* the loop looks */
-		if (number == SIGINT || number == SIGQUIT)
+		bool typed = info.ssi_code == SI_KERNEL;
+		if (typed)
 			run->interrupts++;
 		else if (run->status < 0)
 			kill(run->child, number);
@@ -196,6 +203,24 @@ static void tell_missed(struct run *run)
 			missed);
 }
 
+static void summary(struct run *run)
+{
+	struct kernel_tcp k;
+	struct tern_stack *stack = run_stack(run);
+	fprintf(stderr,
+		"run: on tern: %" PRIu64 " connect, %" PRIu64 " accept; %" PRIu64
+		" segments in, %" PRIu64 " out; %" PRIu64 " calls answered\n",
+		run->connects, run->accepts, tern_counter(stack, TERN_COUNT_TcpInSegs),
+		tern_counter(stack, TERN_COUNT_TcpOutSegs), run->calls);
+	if (tern_run_kernel_tcp(run, &k) == 0)
+		fprintf(stderr,
+			"run: on the kernel: %" PRIu64 " connect, %" PRIu64 " accept; %" PRIu64
+			" segments in, %" PRIu64 " out\n",
+			k.active_opens, k.passive_opens, k.segments_in, k.segments_out);
+	else
+		fprintf(stderr, "run: on the kernel: unknown: its namespace cannot be entered\n");
+}
+
 static int run_program(struct run *run)
 {
 	int rc = EXIT_FAILED;
@@ -209,12 +234,19 @@ static int run_program(struct run *run)
 		kill_all(run);
 	}
 	tell_missed(run);
+	if (run->verbose)
+		summary(run);
 	return rc;
 }
 
 int tern_command_run(int argc, char **argv)
 {
-	struct run run = {.status = -1, .notify = -1, .rendezvous = -1, .diag = -1, .signals = -1};
+	struct run run = {.status = -1,
+		.netns = -1,
+		.notify = -1,
+		.rendezvous = -1,
+		.diag = -1,
+		.signals = -1};
 	tern_options_init(&run.options, "run");
 	int rc = parse(&run, argc, argv);
 	if (rc <= 0)

@@ -5,6 +5,9 @@
  * something that went round us: dropped, and counted.
  */
 #include "network/ipv4.h"
+#include "wire/udp.h"
+
+#define UDP_CHECKSUM 6 /* where it is in the header */
 
 enum tern_drop tern_guest_check(const struct ip *ip, const struct ip_in *in)
 {
@@ -31,6 +34,19 @@ static bool about_tcp(const struct ip *ip, const struct ip_in *in)
 	       quoted.protocol == IPPROTO_TCP_NUM;
 }
 
+/* A datagram that never left this machine may come with its checksum unfinished, and only its
+ * device's word for it: the guest has nobody's. */
+static void finish_checksum(const struct ip *ip, const struct ip_in *in, uint8_t *data)
+{
+	if (!in->csum_valid || in->protocol != IPPROTO_UDP_NUM || in->len < UDP_HEADER_LEN ||
+		load_be16(data + UDP_CHECKSUM) == 0)
+		return;
+	store_be16(data + UDP_CHECKSUM, 0);
+	uint64_t sum = tern_pseudo_sum(&in->src, &in->dst, IPPROTO_UDP_NUM, in->len);
+	uint16_t csum = csum_finish(sum + ip->core->csum->sum(data, in->len));
+	store_be16(data + UDP_CHECKSUM, csum ? csum : 0xffff);
+}
+
 static void give(struct ip *ip, const struct ipv4_packet *p)
 {
 	struct packet *copy =
@@ -50,7 +66,9 @@ static void give(struct ip *ip, const struct ipv4_packet *p)
 	};
 	struct writer w = {copy->data};
 	tern_ipv4_emit(&w, &h);
+	uint8_t *data = w.at;
 	write_bytes(&w, p->in.data, p->in.len);
+	finish_checksum(ip, &p->in, data);
 	tern_link_send(ip->link, ip->link->guest, &p->in.dst, false, copy);
 }
 

@@ -360,6 +360,7 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 		tern_sock_free(child);
 		return error;
 	}
+	run->accepts++;
 	child->wishes = p->sock->wishes;
 	tern_run_apply_wishes(child);
 	if (tern_run_join(child, ends[0]) != 0) { /* the program has it: it will see a reset */

@@ -323,6 +323,7 @@ struct verdict tern_run_connect(struct call *call)
 		to.addr = tern_addr_v4(127, 0, 0, 1);
 	if (tern_run_is_local(sock->run, &to.addr))
 		tern_run_check_listeners(sock->run, to.port);
+	call->run->connects++;
 	error = open_connection(sock, &to, call->fd);
 	return error ? refuse(error) : wait_for_it(call);
 }

@@ -117,8 +117,9 @@ struct run {
 	struct tern_host *host;
 	struct tern_addr addr;
 	char **command;
-	bool quiet;
+	bool quiet, verbose;
 	/* the sandbox */
+	int netns; /* the program's */
 	pid_t child;
 	int status; /* of the first program; -1: it runs */
 	int signals;
@@ -129,7 +130,7 @@ struct run {
 	struct seccomp_notif *notif;
 	struct seccomp_notif_resp *resp;
 	size_t notif_size, resp_size;
-	uint64_t calls;
+	uint64_t calls, connects, accepts;
 	/* sockets */
 	struct sock *socks;
 	struct proc *procs;
@@ -200,6 +201,12 @@ int tern_run_become_root(void);
 int tern_run_spawn(struct run *run);
 /* Leaves the network that tern's device is in: our own sockets are nobody's to find. */
 int tern_run_hide(void);
+/* What the kernel's own TCP did in the program's namespace. */
+struct kernel_tcp {
+	uint64_t active_opens, passive_opens, segments_in, segments_out;
+};
+/* Moves this thread there for good: the last thing to do. 0 or -1. */
+int tern_run_kernel_tcp(const struct run *run, struct kernel_tcp *out);
 /* Reaps what has died. */
 void tern_run_reap(struct run *run);
 

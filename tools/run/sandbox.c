@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/if.h>
 #include <linux/route.h>
 #include <sched.h>
@@ -181,8 +182,11 @@ static int take_listener(struct run *run, int number)
 static int converse(struct run *run, int up, int down)
 {
 	int value;
+	char path[40];
 	if (!hear(up, &value) || value != 0 || give_tun(run) != 0)
 		return -1;
+	snprintf(path, sizeof path, "/proc/%d/ns/net", (int)run->child);
+	run->netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (!tell(down, 0) || !hear(up, &value) || value < 0 || take_listener(run, value) != 0)
 		return -1;
 	return tern_run_hide() == 0 && tern_run_open_begin(run) == 0 &&
@@ -213,6 +217,24 @@ int tern_run_spawn(struct run *run)
 		waitpid(run->child, NULL, 0);
 	}
 	return rc;
+}
+
+int tern_run_kernel_tcp(const struct run *run, struct kernel_tcp *out)
+{
+	char names[1024], line[1024];
+	bool found = false;
+	if (run->netns < 0 || setns(run->netns, CLONE_NEWNET) != 0)
+		return -1;
+	FILE *file = fopen("/proc/thread-self/net/snmp", "re");
+	while (file && !found && fgets(names, sizeof names, file) && fgets(line, sizeof line, file))
+		found = sscanf(line,
+				"Tcp: %*d %*d %*d %*d %" SCNu64 " %" SCNu64 " %*u %*u %*u %" SCNu64
+				" %" SCNu64,
+				&out->active_opens, &out->passive_opens, &out->segments_in,
+				&out->segments_out) == 4;
+	if (file)
+		fclose(file);
+	return found ? 0 : -1;
 }
 
 void tern_run_reap(struct run *run)
