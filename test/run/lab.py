@@ -47,9 +47,8 @@ def sh(command, **options):
     return done.stdout
 
 
-def set_up():
-    """The kernel's side of the TAP, and a folder to work in, which this process enters."""
-    folder = tempfile.mkdtemp(prefix="tern-run.")
+def set_up(folder):
+    """The kernel's side of the TAP, and the folder to work in, which this process enters."""
     sh(["mount", "-t", "tmpfs", "tmpfs", folder])
     os.chdir(folder)
     os.chmod(folder, 0o755)
