@@ -420,7 +420,7 @@ static bool serve_parked(struct group *group)
 		while (s->parked) {
 			struct parked *p = s->parked;
 			bool stale = !tern_run_waits(group->run, p->id);
-			int fd = stale ? -1 : tern_run_dup(group->run, p->tid, p->fd);
+			int fd = stale ? -1 : tern_run_dup(group->run, p->id, p->tid, p->fd);
 			bool done = stale || complete(p, fd);
 			if (fd >= 0)
 				close(fd);

@@ -92,7 +92,7 @@ int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec)
 /* All calls but socket() are about a descriptor: the kernel's business if it is none of ours. */
 static struct verdict handle_socket_call(struct call *call, handler *handle)
 {
-	call->fd = tern_run_dup(call->run, call->tid, (int)call->arg[0]);
+	call->fd = tern_run_dup(call->run, call->id, call->tid, (int)call->arg[0]);
 	if (call->fd < 0)
 		return leave_it();
 	call->sock = tern_sock_find(call->run, tern_run_cookie(call->fd));
@@ -112,9 +112,6 @@ static void handle(struct run *run, const struct seccomp_notif *n)
 	struct verdict v = leave_it();
 	handler *h = handler_of(call.nr);
 	run->calls++;
-	/* What the number of the thread led to is only sure if the thread still waits. */
-	if (!tern_run_waits(run, n->id))
-		return;
 	if (call.nr == SYS_socket)
 		v = tern_run_socket(&call);
 	else if (h)

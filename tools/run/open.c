@@ -74,7 +74,7 @@ struct verdict tern_run_bind(struct call *call)
 {
 	struct tern_endpoint at;
 	struct sock *sock = call->sock;
-	int error = tern_run_read_addr(call->tid, call->arg[1], call->arg[2], &at);
+	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &at);
 	if (error)
 		return refuse(error);
 	if (sock->hold.held || sock->state != SOCK_FRESH)
@@ -313,7 +313,7 @@ struct verdict tern_run_connect(struct call *call)
 {
 	struct sock *sock = call->sock;
 	struct tern_endpoint to;
-	int error = tern_run_read_addr(call->tid, call->arg[1], call->arg[2], &to);
+	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &to);
 	if (error)
 		return refuse(error);
 	if (sock->state != SOCK_FRESH)

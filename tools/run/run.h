@@ -225,8 +225,8 @@ int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec);
 /* Copies between the caller's memory and ours; false if that is not all there. */
 bool tern_run_read(pid_t tid, uint64_t from, void *to, size_t n);
 bool tern_run_write(pid_t tid, uint64_t to, const void *from, size_t n);
-/* A copy of the descriptor, or -1 with errno. */
-int tern_run_dup(struct run *run, pid_t tid, int fd);
+/* A copy of the descriptor of a call's caller, or -1 with errno. */
+int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd);
 /* Its SO_COOKIE; 0 if it is no socket. */
 uint64_t tern_run_cookie(int fd);
 /* Forgets processes that are gone. */
@@ -237,7 +237,8 @@ uid_t tern_run_user(pid_t tid, bool *privileged);
 int tern_run_write_addr(pid_t tid, const struct tern_endpoint *at, uint64_t addr,
 	uint64_t addr_len);
 /* Reads one; 0 or an errno: EFAULT, EINVAL, EAFNOSUPPORT. */
-int tern_run_read_addr(pid_t tid, uint64_t addr, uint64_t len, struct tern_endpoint *out);
+int tern_run_read_addr(const struct call *call, uint64_t addr, uint64_t len,
+	struct tern_endpoint *out);
 
 /* --- sock.c */
 struct sock *tern_sock_new(struct run *run, int fd);

@@ -49,19 +49,15 @@ void tern_run_forget_dead(struct run *run, bool all)
 		forget(run, proc);
 }
 
-/* The process with that number, which must be a thread group's leader; NULL if it is not. */
-static struct proc *process(struct run *run, pid_t pid)
+/* The process with that number, which must be a thread group's leader; NULL if it is not. While a
+ * process lives its number is nobody else's; when it is new to us, the call that named it must
+ * still wait after we have a hold of it. */
+static struct proc *process(struct run *run, uint64_t id, pid_t pid)
 {
-	struct proc *proc;
-	HASH_FIND_INT(run->procs, &pid, proc);
-	if (proc && alive(proc))
-		return proc;
-	if (proc)
-		forget(run, proc);
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return NULL;
-	proc = calloc(1, sizeof *proc);
+	struct proc *proc = tern_run_waits(run, id) ? calloc(1, sizeof *proc) : NULL;
 	if (!proc) {
 		close(pidfd);
 		return NULL;
@@ -85,24 +81,36 @@ static bool status_line(pid_t tid, const char *format, unsigned long long *value
 	return found;
 }
 
-/* The process a thread belongs to. */
-static struct proc *process_of(struct run *run, pid_t tid)
+static int dup_from(struct run *run, pid_t pid, int fd)
 {
-	struct proc *proc = process(run, tid);
-	unsigned long long leader;
-	if (proc || !status_line(tid, "Tgid: %llu", &leader))
-		return proc;
-	return process(run, (pid_t)leader);
-}
-
-int tern_run_dup(struct run *run, pid_t tid, int fd)
-{
-	struct proc *proc = process_of(run, tid);
+	struct proc *proc;
+	HASH_FIND_INT(run->procs, &pid, proc);
 	if (!proc) {
 		errno = ESRCH;
 		return -1;
 	}
-	return (int)syscall(SYS_pidfd_getfd, proc->pidfd, fd, 0);
+	int copy = (int)syscall(SYS_pidfd_getfd, proc->pidfd, fd, 0);
+	int error = errno;
+	if (copy < 0 && error == ESRCH)
+		forget(run, proc);
+	errno = error;
+	return copy;
+}
+
+int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd)
+{
+	unsigned long long leader = (unsigned long long)tid;
+	int copy = dup_from(run, tid, fd);
+	if (copy >= 0 || errno != ESRCH)
+		return copy;
+	if (process(run, id, tid))
+		return dup_from(run, tid, fd);
+	if (!status_line(tid, "Tgid: %llu", &leader))
+		return -1;
+	copy = dup_from(run, (pid_t)leader, fd);
+	if (copy < 0 && errno == ESRCH && process(run, id, (pid_t)leader))
+		copy = dup_from(run, (pid_t)leader, fd);
+	return copy;
 }
 
 uint64_t tern_run_cookie(int fd)
@@ -123,7 +131,8 @@ uid_t tern_run_user(pid_t tid, bool *privileged)
 
 /* --- addresses ------------------------------------------------------------------------- */
 
-int tern_run_read_addr(pid_t tid, uint64_t addr, uint64_t len, struct tern_endpoint *out)
+int tern_run_read_addr(const struct call *call, uint64_t addr, uint64_t len,
+	struct tern_endpoint *out)
 {
 	struct sockaddr_in sin = {0};
 	if ((int)len < 0 || (int)len > (int)sizeof(struct sockaddr_storage))
@@ -131,7 +140,7 @@ int tern_run_read_addr(pid_t tid, uint64_t addr, uint64_t len, struct tern_endpo
 	size_t n = (size_t)(int)len < sizeof sin ? (size_t)(int)len : sizeof sin;
 	if (n < sizeof sin.sin_family)
 		return EINVAL;
-	if (!tern_run_read(tid, addr, &sin, n))
+	if (!tern_run_read(call->tid, addr, &sin, n) || !tern_run_waits(call->run, call->id))
 		return EFAULT;
 	if (sin.sin_family != AF_INET)
 		return EAFNOSUPPORT;
