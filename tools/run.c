@@ -21,7 +21,8 @@
 #define EXIT_FAILED 125
 
 enum {
-	OPTION_HELP = OPTION_OWN,
+	OPTION_DNS = OPTION_OWN,
+	OPTION_HELP,
 };
 
 static void help(void)
@@ -29,6 +30,7 @@ static void help(void)
 	printf("usage: tern run [OPTION...] [--] COMMAND [ARGUMENT...]\n\n"
 	       "Runs COMMAND, and all it starts, with tern's TCP in place of the kernel's.\n"
 	       "Ends when the last of them has, with COMMAND's exit status.\n\n"
+	       "  --dns ADDRESS          the programs' name server (the machine's)\n"
 	       "  -v, --verbose          at the end, what was done on tern, and what on the "
 	       "kernel\n"
 	       "  -q, --quiet            no word of its own\n%s\n"
@@ -36,11 +38,21 @@ static void help(void)
 	       "end. From there to the world takes, as root, once:\n"
 	       "  sysctl -w net.ipv4.ip_forward=1\n"
 	       "  iptables -t nat -A POSTROUTING -s 10.77.0.0/24 -j MASQUERADE\n"
-	       "  (DNS: a server in /etc/resolv.conf that 10.77.0.2 reaches, not 127.0.0.x)\n\n"
+	       "  tern run --dns 9.9.9.9 -- curl https://example.org/\n\n"
 	       "As an ordinary user the TAP is in a user namespace of its own: COMMAND and what "
 	       "it\n"
 	       "starts reach each other at 127.0.0.1 and 10.77.0.2, and nothing outside.\n",
 		tern_options_help);
+}
+
+static int take_dns(struct run *run, const char *value)
+{
+	struct tern_addr addr;
+	run->dns = value;
+	if (tern_addr_parse(value, &addr) == 0)
+		return 1;
+	fprintf(stderr, "run: --dns: \"%s\" is not an address\n", value);
+	return -1;
 }
 
 static int take(struct run *run, int opt, const char *value)
@@ -55,6 +67,8 @@ static int take(struct run *run, int opt, const char *value)
 	case 'v':
 		run->verbose = true;
 		return 1;
+	case OPTION_DNS:
+		return take_dns(run, value);
 	case OPTION_HELP:
 		help();
 		return 0;
@@ -65,7 +79,8 @@ static int take(struct run *run, int opt, const char *value)
 
 static int parse(struct run *run, int argc, char **argv)
 {
-	static const struct option options[] = {OPTIONS_LONG, {"quiet", no_argument, NULL, 'q'},
+	static const struct option options[] = {OPTIONS_LONG,
+		{"dns", required_argument, NULL, OPTION_DNS}, {"quiet", no_argument, NULL, 'q'},
 		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, OPTION_HELP}, {0}};
 	int opt, rc;
 	while ((opt = getopt_long(argc, argv, "+qv", options, NULL)) != -1)

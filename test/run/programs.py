@@ -502,16 +502,16 @@ while True:
 
 def case_dns_and_resolver():
     dig = need("dig")
-    write("resolv.conf", f"nameserver {KERNEL}\n")
-    sh("mount --bind resolv.conf /etc/resolv.conf")
     with Server(PYTHON, "-c", DNS), nginx():
         time.sleep(0.5)
         write("www/hello", "hello\n")
         out = on_tern(dig, "+short", "+tries=1", f"@{KERNEL}", "www.example.test")
         require(out.strip() == KERNEL, out)
-        out = on_tern("getent", "ahostsv4", "www.example.test")
+        dns = ("--dns", KERNEL)
+        out = on_tern("getent", "ahostsv4", "www.example.test", options=dns)
         require(KERNEL in out, out)
-        require(on_tern("curl", "-sS", "http://www.example.test/hello") == "hello\n", "curl")
+        require(on_tern("curl", "-sS", "http://www.example.test/hello", options=dns) == "hello\n",
+                "curl")
     return "dig, getent, curl by name"
 
 
@@ -674,6 +674,23 @@ print(attempt(socket.AF_INET, socket.SOCK_STREAM, 262), attempt(socket.AF_INET6,
     done = subprocess.run([TERN, "run", "--", TERN, "run", "--tap", "other", "--", "true"],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
     require(done.returncode == 125 and "supervisor already" in done.stderr, done.stderr)
+
+
+def case_ordinary_user():
+    """Nobody's rights are enough, where /dev/net/tun is as Debian has it."""
+    if os.geteuid() != 0 or sh("cat /proc/self/uid_map").split()[2] != "4294967295":
+        raise Missing("only root can become somebody else")
+    sh("mknod tun c 10 200; chmod 666 tun; mount -o remount,dev . ; mount --bind tun /dev/net/tun; "
+       "mkdir www; echo hello > www/hello; chmod -R a+rX .")
+    write("here.sh", "id -u; /usr/bin/python3 -m http.server 8000 -d www >/dev/null 2>&1 & sleep 1\n"
+          f"curl -sS http://127.0.0.1:8000/hello; curl -sS http://{OURS}:8000/hello\n"
+          f"curl -sS --max-time 2 http://{KERNEL}/; echo $?; kill $!\n")
+    done = subprocess.run([need("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", TERN,
+                           "run", "-v", "--", "sh", "here.sh"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
+    print(done.stdout, done.stderr)
+    require(done.stdout.split()[:3] == ["65534", "hello", "hello"], done.stdout + done.stderr)
+    check_clean(done.stderr)
 
 
 def case_exit_status():

@@ -118,6 +118,7 @@ struct run {
 	struct tern_addr addr;
 	char **command;
 	bool quiet, verbose;
+	const char *dns; /* name server for the program; NULL: the machine's */
 	/* the sandbox */
 	int netns; /* the program's */
 	pid_t child;

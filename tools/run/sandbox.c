@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,6 +98,25 @@ static int set_up_network(void)
 	return rc ? -1 : 0;
 }
 
+/* A resolv.conf of the program's own, over the machine's, in a mount namespace of its own. */
+static int set_up_dns(const char *server)
+{
+	char path[] = "/tmp/tern-resolv.XXXXXX", text[64];
+	int fd = mkstemp(path);
+	snprintf(text, sizeof text, "nameserver %s\n", server);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
+		  fchmod(fd, 0644) == 0 && unshare(CLONE_NEWNS) == 0 &&
+		  mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		  mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0;
+	int error = errno;
+	if (fd >= 0) {
+		unlink(path);
+		close(fd);
+	}
+	errno = error;
+	return ok ? 0 : -1;
+}
+
 static bool tell(int fd, int value)
 {
 	return write(fd, &value, sizeof value) == sizeof value;
@@ -132,6 +153,8 @@ static _Noreturn void become_program(const struct run *run, int up, int down)
 		_exit(EXIT_NO_EXEC);
 	if (set_up_network() != 0)
 		fail(up, "the program's network");
+	if (run->dns && set_up_dns(run->dns) != 0)
+		fail(up, "/etc/resolv.conf");
 	int listener = tern_run_filter();
 	if (listener < 0 && errno == EBUSY)
 		fprintf(stderr, "run: there is a supervisor already: `tern run` inside `tern run`, "
@@ -195,9 +218,22 @@ static int converse(struct run *run, int up, int down)
 		       : -1;
 }
 
+/* /proc must show the processes by the numbers they have here. */
+static int check_proc(void)
+{
+	char self[32] = "";
+	if (readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == (int)getpid())
+		return 0;
+	fprintf(stderr, "run: /proc is missing or another PID namespace's: mount one of this, as "
+			"root: mount -t proc proc /proc (or unshare with --mount-proc)\n");
+	return -1;
+}
+
 int tern_run_spawn(struct run *run)
 {
 	int up[2], down[2], rc = -1;
+	if (check_proc() != 0)
+		return -1;
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (pipe2(up, O_CLOEXEC) != 0)
 		return -1;
