@@ -12,6 +12,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 TERN = os.path.join(BUILD, "tern")
+HOSTILE = os.path.join(BUILD, "test", "run", "hostile")
 SEMANTICS = os.path.join(BUILD, "test", "run", "semantics")
 KERNEL, OURS = "10.77.0.1", "10.77.0.2"
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from lab import (KERNEL, MIB, OURS, TERN, Failed, Missing, Server, check_clean, content, digest, need, number,
+from lab import (HOSTILE, KERNEL, MIB, OURS, TERN, Failed, Missing, Server, check_clean, content, digest, need, number,
                  on_kernel, on_tern, require, sh, write)
 
 PYTHON = "/usr/bin/python3"
@@ -674,6 +674,52 @@ print(attempt(socket.AF_INET, socket.SOCK_STREAM, 262), attempt(socket.AF_INET6,
     done = subprocess.run([TERN, "run", "--", TERN, "run", "--tap", "other", "--", "true"],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
     require(done.returncode == 125 and "supervisor already" in done.stderr, done.stderr)
+
+
+def case_way_out():
+    """The lines of the README: a machine that forwards, and the world beyond it."""
+    iptables = need("iptables")
+    sh("ip link del tern0")  # out of the box: tern run makes it
+    write("www.sh", "ip link set lo up; ip link set world up; ip addr add 192.0.2.1/24 dev world\n"
+          "echo in the world > hello; exec /usr/bin/python3 -m http.server 80\n")
+    world = subprocess.Popen(["unshare", "-n", "sh", "-c",
+                              "while ! [ -e /sys/class/net/world ] && ! ip link show world "
+                              ">/dev/null 2>&1; do sleep 0.1; done; exec sh www.sh"])
+    try:
+        time.sleep(0.3)
+        sh(f"ip link add uplink type veth peer name world netns {world.pid}; ip link set uplink up; "
+           "ip addr add 192.0.2.2/24 dev uplink")
+        sh("echo 1 > /proc/sys/net/ipv4/ip_forward")
+        sh(f"{iptables} -t nat -A POSTROUTING -s 10.77.0.0/24 -j MASQUERADE")
+        time.sleep(1)
+        out = on_tern("curl", "-sS", "--retry", "5", "--retry-connrefused",
+                      "http://192.0.2.1/hello")
+        require(out == "in the world\n", out)
+        on_tern(need("ping"), "-c", "1", "-W", "2", "192.0.2.1")
+    finally:
+        world.kill()
+    return "curl and ping beyond the machine"
+
+
+def case_hostile_wild():
+    """Every call that is answered, with arguments of any kind, from three threads."""
+    require("still served" in on_tern(HOSTILE, "wild", "8"), "not served afterwards")
+
+
+def case_hostile_race():
+    """A descriptor and an address that change under the call."""
+    require("still served" in on_tern(HOSTILE, "race", "5"), "not served afterwards")
+
+
+def case_hostile_many():
+    """Sockets opened and dropped, some bound, some listening."""
+    count = "1000000" if os.environ.get("LONG") else "100000"
+    require("still served" in on_tern(HOSTILE, "many", count, timeout=110), "not served afterwards")
+
+
+def case_hostile_full():
+    """Without a descriptor left nothing is lost."""
+    require("still served" in on_tern(HOSTILE, "full"), "not served afterwards")
 
 
 def case_ordinary_user():
