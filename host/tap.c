@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +18,8 @@
 #include "host/error.h"
 #include "host/framefd.h"
 #include "host/netns.h"
+
+#define QUEUE_LEN 10000 /* frames */
 
 struct request {
 	char name[IFNAMSIZ];
@@ -145,14 +147,25 @@ static int bring_up(int sock, struct ifreq *ifr)
 	return 0;
 }
 
+/* Ten thousand connections may each have a word to say at once: the kernel's queue for us, of a
+ * thousand frames, would drop most of them. */
+static void lengthen_queue(int sock, struct ifreq *ifr)
+{
+	ifr->ifr_qlen = QUEUE_LEN;
+	ioctl(sock, SIOCSIFTXQLEN, ifr); /* if it cannot be, it works all the same */
+}
+
 /* Sets the interface up; fills in what the device is like. */
-static int configure(int fd, const struct tern_device_opts *opts, struct tern_device *like)
+static int configure(int fd, const struct tern_device_opts *opts, bool made,
+	struct tern_device *like)
 {
 	struct ifreq ifr = {0};
 	memcpy(ifr.ifr_name, like->name, sizeof like->name);
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock < 0)
 		return tern_error_set("socket: %s", strerror(errno));
+	if (made)
+		lengthen_queue(sock, &ifr);
 	int rc = set_mtu(sock, &ifr, opts->mtu);
 	if (rc == 0) {
 		like->mtu = (uint32_t)ifr.ifr_mtu;
@@ -179,8 +192,9 @@ struct tern_device *tern_device_open(const char *spec, const struct tern_device_
 		return NULL;
 	struct tern_device like = {.raw_ip = r.tun};
 	memcpy(like.name, r.name, sizeof like.name);
+	bool made = if_nametoindex(r.name) == 0;
 	int fd = attach(&r);
-	if (fd >= 0 && configure(fd, opts ? opts : &none, &like) != 0) {
+	if (fd >= 0 && configure(fd, opts ? opts : &none, made, &like) != 0) {
 		close(fd);
 		fd = -1;
 	}

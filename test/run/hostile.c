@@ -168,7 +168,8 @@ static void run_wild(double seconds)
 	_exit(0); /* with whatever is in the middle of something */
 }
 
-/* --- race: a descriptor that becomes another one, an address that changes ---------------------- */
+/* --- race: a descriptor that becomes another one, an address that changes ----------------------
+ */
 
 static struct sockaddr_in moving = {.sin_family = AF_INET};
 static int slot;
