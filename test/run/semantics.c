@@ -238,6 +238,93 @@ static void t_connect_nonblocking(void)
 	R(read(fd, buf, 10));
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static void alarm_in(long us, int flags)
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
+	struct itimerval timer = {.it_value = {us / 1000000, us % 1000000}};
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void t_connect_again(void)
+{
+	int l = listener(), port = port_of(l), fd = tcp();
+	close(l);
+	R(set(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+	R(fcntl(fd, F_SETFD, FD_CLOEXEC));
+	R(dial_from(fd, "127.0.0.1", port));
+	R(dial_from(fd, "127.0.0.1", port));
+	l = tcp();
+	set(l, SOL_SOCKET, SO_REUSEADDR, 1);
+	R(bind_to(l, "127.0.0.1", port));
+	R(listen(l, 5));
+	R(dial_from(fd, "127.0.0.1", port));
+	R(get(fd, IPPROTO_TCP, TCP_NODELAY));
+	R(fcntl(fd, F_GETFD));
+	FD(accept(l, NULL, NULL));
+	R(dial_from(fd, "127.0.0.1", port));
+	close(l);
+	close(fd);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	R(bind_to(fd, "127.0.0.1", 0));
+	int own = port_of(fd);
+	R(dial_from(fd, "127.0.0.1", port));
+	poll_for(fd, 1000);
+	R(dial_from(fd, "127.0.0.1", port));
+	l = listener();
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	show_events("poll", poll_for(fd, 1000));
+	R(get(fd, SOL_SOCKET, SO_ERROR));
+	printf("%d\n", port_of(fd) == own);
+}
+
+static void t_connect_interrupted(void)
+{
+	int l = tcp(), first = tcp(), second = tcp(), fd = tcp();
+	R(bind_to(l, "127.0.0.1", 0));
+	R(listen(l, 0));
+	R(dial_from(first, "127.0.0.1", port_of(l)));
+	settle();
+	nonblock(second);
+	dial_from(second, "127.0.0.1", port_of(l)); /* the queue may hold one or two */
+	settle();
+	alarm_in(100000, 0);
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	show_events("poll", poll_for(fd, 0));
+	nonblock(fd);
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	FD(accept(l, NULL, NULL));
+	nonblock(l);
+	for (int i = 0; i < 40 && !(poll_for(fd, 0) & POLLOUT); i++) {
+		accept(l, NULL, NULL);
+		usleep(100000);
+	}
+	show_events("poll", poll_for(fd, 0));
+	R(get(fd, SOL_SOCKET, SO_ERROR));
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+}
+
+static void t_connect_timeout(void)
+{
+	int l = tcp(), fds[4];
+	R(bind_to(l, "127.0.0.1", 0));
+	R(listen(l, 0));
+	for (int i = 0; i < 3; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		dial_from(fds[i], "127.0.0.1", port_of(l));
+		settle();
+	}
+	struct timeval tv = {0, 200000};
+	fds[3] = tcp();
+	R(setsockopt(fds[3], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
+	R(dial_from(fds[3], "127.0.0.1", port_of(l)));
+}
+
 static void t_connect_addresses(void)
 {
 	int fd = tcp();
@@ -250,19 +337,6 @@ static void t_connect_addresses(void)
 	R(bind_to(fd, "203.0.113.7", 0));
 	R(connect(-1, (struct sockaddr *)&sin, sizeof sin));
 	R(connect(0, (struct sockaddr *)&sin, sizeof sin));
-}
-
-static void on_alarm(int number)
-{
-	(void)number;
-}
-
-static void alarm_in(long us, int flags)
-{
-	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
-	struct itimerval timer = {.it_value = {us / 1000000, us % 1000000}};
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 static void t_accept_waits(void)
@@ -1140,6 +1214,9 @@ static const struct {
 	T(names),
 	T(connect_refused),
 	T(connect_nonblocking),
+	T(connect_again),
+	T(connect_interrupted),
+	T(connect_timeout),
 	T(connect_addresses),
 	T(accept_waits),
 	T(accept_bad_address),

@@ -89,6 +89,32 @@ int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec)
 	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
 }
 
+/* A line "flags:\t0NNN" of the descriptor's fdinfo. */
+static bool closes_on_exec(pid_t tid, int fd)
+{
+	char path[64], line[128];
+	unsigned flags = 0;
+	snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)tid, fd);
+	FILE *file = fopen(path, "re");
+	while (file && fgets(line, sizeof line, file) && sscanf(line, "flags: %o", &flags) != 1)
+		;
+	if (file)
+		fclose(file);
+	return flags & O_CLOEXEC;
+}
+
+int tern_run_replace(const struct call *call, int at, int fd)
+{
+	struct seccomp_notif_addfd add = {
+		.id = call->id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)fd,
+		.newfd = (uint32_t)at,
+		.newfd_flags = closes_on_exec(call->tid, at) ? O_CLOEXEC : 0,
+	};
+	return ioctl(call->run->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
+}
+
 /* All calls but socket() are about a descriptor: the kernel's business if it is none of ours. */
 static struct verdict handle_socket_call(struct call *call, handler *handle)
 {

@@ -141,7 +141,7 @@ static void answer_connects(struct sock *sock, struct verdict v)
 {
 	while (sock->parked) {
 		if (tern_run_answer(sock->run, sock->parked->id, v)) {
-			sock->told |= v.answer == ANSWER_VALUE;
+			sock->told = true;
 			sock->error = 0;
 		}
 		tern_sock_unpark(sock->parked);
@@ -164,7 +164,6 @@ static void failed(struct sock *sock, int error)
 	let_go_of_end(sock);
 	sock->state = SOCK_FAILED;
 	sock->error = error;
-	tern_port_release(&sock->hold);
 	/* What is unread in it makes this a reset: the program's poll reports an error. */
 	close(end);
 	answer_connects(sock, refuse(error));
@@ -284,6 +283,41 @@ static struct verdict wait_for_it(struct call *call)
 	return (struct verdict){ANSWER_PARKED, 0};
 }
 
+/*
+ * After a failed open Linux's socket is as good as new. Ours is not: another takes its place under
+ * the same number (but not in epoll sets, and not under others that dup gave it).
+ */
+static int renew(struct call *call)
+{
+	static const int options[] = {SO_RCVTIMEO, SO_SNDTIMEO};
+	struct sock *old = call->sock;
+	int nonblock = fcntl(call->fd, F_GETFL) & O_NONBLOCK ? SOCK_NONBLOCK : 0;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | nonblock, 0);
+	if (fd < 0)
+		return errno;
+	tern_run_widen(fd);
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+		struct timeval tv;
+		socklen_t len = sizeof tv;
+		if (getsockopt(call->fd, SOL_SOCKET, options[i], &tv, &len) == 0)
+			setsockopt(fd, SOL_SOCKET, options[i], &tv, sizeof tv);
+	}
+	struct sock *sock = tern_sock_new(call->run, fd);
+	int error = sock ? tern_run_replace(call, (int)call->arg[0], fd) : ENOMEM;
+	if (error) {
+		if (sock)
+			tern_sock_free(sock);
+		close(fd);
+		return error;
+	}
+	sock->wishes = old->wishes;
+	tern_port_move(old, sock);
+	close(call->fd);
+	call->fd = fd;
+	call->sock = sock;
+	return 0;
+}
+
 /* connect() on a socket that has been there before: called again, or restarted after a signal. */
 static struct verdict again(struct call *call)
 {
@@ -305,6 +339,7 @@ static struct verdict again(struct call *call)
 		return returns(0);
 	case SOCK_FAILED:
 		sock->error = 0;
+		sock->told = true;
 		return refuse(error ? error : ECONNABORTED);
 	}
 	return leave_it();
@@ -317,6 +352,12 @@ struct verdict tern_run_connect(struct call *call)
 	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &to);
 	if (error)
 		return refuse(error);
+	if (sock->state == SOCK_FAILED && sock->told) {
+		error = renew(call);
+		if (error)
+			return refuse(error);
+		sock = call->sock;
+	}
 	if (sock->state != SOCK_FRESH)
 		return again(call);
 	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);

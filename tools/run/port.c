@@ -65,6 +65,16 @@ void tern_port_release(struct port_hold *hold)
 	hold->held = false;
 }
 
+void tern_port_move(struct sock *from, struct sock *to)
+{
+	if (!from->hold.held || !from->hold.asked_for)
+		return;
+	tern_port_release(&from->hold);
+	to->hold = from->hold;
+	to->local = from->local;
+	hold_it(to->run, &to->hold);
+}
+
 static int pick(struct run *run, struct port_hold *hold)
 {
 	int64_t min = 32768, max = 60999;
@@ -105,6 +115,7 @@ int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const stru
 		return EACCES;
 	sock->hold = (struct port_hold){.at = *at,
 		.owner = owner,
+		.asked_for = at->port != 0,
 		.reuse_addr = flag(call->fd, SO_REUSEADDR),
 		.reuse_port = sock->wishes.reuse_port};
 	if (at->port == 0 && pick(run, &sock->hold) != 0)

@@ -36,7 +36,7 @@
 struct port_hold {
 	struct tern_endpoint at;
 	uid_t owner;
-	bool held, reuse_addr, reuse_port, listening;
+	bool held, asked_for, reuse_addr, reuse_port, listening;
 	struct port_hold *next, **link;
 };
 
@@ -86,7 +86,7 @@ struct sock {
 	struct wishes wishes;
 	struct tern_endpoint local, remote;
 	int error; /* errno that SO_ERROR tells, once */
-	bool told; /* connect has returned 0 */
+	bool told; /* connect has returned what came of it */
 	/* connecting, connected */
 	struct tern_conn conn;
 	struct tern_relay *relay; /* NULL: not yet, or over */
@@ -226,6 +226,9 @@ int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec);
 /* Copies between the caller's memory and ours; false if that is not all there. */
 bool tern_run_read(pid_t tid, uint64_t from, void *to, size_t n);
 bool tern_run_write(pid_t tid, uint64_t to, const void *from, size_t n);
+/* Puts fd in the place of the caller's descriptor number `at`, with its close-on-exec flag. 0 or an
+ * errno. */
+int tern_run_replace(const struct call *call, int at, int fd);
 /* A copy of the descriptor of a call's caller, or -1 with errno. */
 int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd);
 /* Its SO_COOKIE; 0 if it is no socket. */
@@ -259,6 +262,9 @@ void tern_sock_expire(struct run *run);
 
 /* --- port.c */
 /* Binds: 0, EADDRINUSE, EADDRNOTAVAIL. Port 0 picks one. */
+/* Gives one socket's port to another, if the program asked for that one (as Linux: one that was
+ * picked goes with a failed open). */
+void tern_port_move(struct sock *from, struct sock *to);
 int tern_port_bind(struct sock *sock, const struct tern_endpoint *at, const struct call *call);
 bool tern_run_is_local(const struct run *run, const struct tern_addr *addr);
 void tern_port_release(struct port_hold *hold);
