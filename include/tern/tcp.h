@@ -56,6 +56,13 @@ int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opt
 int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, struct tern_conn *out);
 /* Stops listening; connections not yet accepted are reset. */
 int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listener);
+/*
+ * What SYN cookies (RFC 4987 3.6; tcp_syncookies) are made with: by default a key of the stack's
+ * own. Stacks that share a key and a clock answer for each other's, behind one address. clock: ns
+ * to add to the stack's time so that all of them count from the same moment, 1970 say. Returns 0.
+ */
+int tern_tcp_cookie_key(struct tern_stack *stack, const uint8_t key[16], uint64_t clock);
+
 int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener,
 	struct tern_endpoint *out);
 

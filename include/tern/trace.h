@@ -57,6 +57,7 @@ enum tern_cause {
 	TERN_CAUSE_OPEN_PASSIVE,     /* the program listens */
 	TERN_CAUSE_SYN,              /* SYN arrived */
 	TERN_CAUSE_SYN_ACK,          /* SYN-ACK arrived */
+	TERN_CAUSE_COOKIE,           /* an ACK brought a SYN cookie of ours back */
 	TERN_CAUSE_ACK,              /* the handshake's ACK, or our FIN's, arrived */
 	TERN_CAUSE_FIN,              /* FIN arrived */
 	TERN_CAUSE_FIN_ACK,          /* FIN that also acknowledges ours */

@@ -38,6 +38,7 @@ static const char *const cause_texts[TERN_CAUSES] = {
 	[TERN_CAUSE_OPEN_ACTIVE] = "the program connects",
 	[TERN_CAUSE_OPEN_PASSIVE] = "the program listens",
 	[TERN_CAUSE_SYN] = "SYN arrived",
+	[TERN_CAUSE_COOKIE] = "SYN cookie came back",
 	[TERN_CAUSE_SYN_ACK] = "SYN-ACK arrived",
 	[TERN_CAUSE_ACK] = "ACK arrived",
 	[TERN_CAUSE_FIN] = "FIN arrived",

@@ -305,17 +305,21 @@ static void to_connection(struct arrival *a)
 		run_steps(a);
 }
 
-static void to_listener(struct tcp *tcp, const struct ip_in *in, struct tcp_segment *seg,
-	uint32_t iss_floor)
+static void to_listener(struct arrival *a, uint32_t iss_floor)
 {
-	struct listener *l = tern_demux_listener(tcp, &in->dst, seg->dst_port);
-	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_IN, NULL, in, seg, seg->window);
-	if (l) {
-		tern_listen_input(tcp, l, in, seg, iss_floor);
+	struct tcp *tcp = a->tcp;
+	struct listener *l = tern_demux_listener(tcp, &a->in->dst, a->seg->dst_port);
+	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_IN, NULL, a->in, a->seg, a->seg->window);
+	if (!l) {
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_NO_CONNECTION);
+		tern_reset_reply(tcp, a->in, a->seg);
 		return;
 	}
-	tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_NO_CONNECTION);
-	tern_reset_reply(tcp, in, seg);
+	a->tcb = tern_listen_input(tcp, l, a->in, a->seg, iss_floor);
+	if (a->tcb) {
+		a->window = (uint32_t)a->seg->window << a->tcb->snd_wscale;
+		run_steps(a);
+	}
 }
 
 static bool checksum_good(const struct tcp *tcp, const struct ip_in *in)
@@ -355,5 +359,5 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in)
 	if (a.tcb && !(a.tcb->state == TERN_TCP_TIME_WAIT && tern_timewait_reuse(&a, &iss_floor)))
 		to_connection(&a);
 	else
-		to_listener(tcp, in, &seg, iss_floor);
+		to_listener(&a, iss_floor);
 }

@@ -25,9 +25,10 @@ tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb)
  * Per pair of addresses, so that a later connection between the same hosts continues the
  * same clock and TIME_WAIT reuse works (RFC 6191), yet no two peers see the same one.
  */
-uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tcb *tcb)
+uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
+	const struct tern_addr *remote)
 {
-	return (uint32_t)pair_secret(&tcp->ts_key, &tcb->path->src, 0, &tcb->path->dst, 0);
+	return (uint32_t)pair_secret(&tcp->ts_key, local, 0, remote, 0);
 }
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)

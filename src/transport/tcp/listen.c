@@ -124,24 +124,61 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct ip_in
 	return tcb;
 }
 
-static void accept_syn(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *seg, uint32_t iss_floor)
+/* A half-open child of this SYN, with our ISN; NULL, counted, when memory is short. */
+static struct tcb *half_open_child(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *syn)
 {
-	struct tcb *tcb = child(tcp, l, in, seg);
+	struct tcb *tcb = child(tcp, l, in, syn);
 	if (!tcb) {
 		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_MEMORY);
-		return;
+		return NULL;
 	}
-	tern_open_learn(tcp, tcb, seg);
+	tern_open_learn(tcp, tcb, syn);
+	append(half(l), &tcb->notice);
+	tcb->state = TERN_TCP_LISTEN; /* a child is born where its parent is */
+	return tcb;
+}
+
+static void accept_syn(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *seg, uint32_t iss_floor)
+{
+	struct tcb *tcb = half_open_child(tcp, l, in, seg);
+	if (!tcb)
+		return;
 	tern_seq isn = tern_isn(tcp, tcb);
 	tcb->snd.iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
 	tcb->snd.una = tcb->snd.nxt = tcb->snd.iss;
-	append(half(l), &tcb->notice);
-	tcb->state = TERN_TCP_LISTEN; /* a child is born where its parent is */
 	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_RECEIVED, TERN_CAUSE_SYN);
 	tern_trace_queue(tcp, l);
 	tern_want_send(tcp, tcb);
+}
+
+/* The connection of a SYN that only the cookie in its ACK remembers; our SYN-ACK has gone out. */
+static struct tcb *accept_cookie(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *ack)
+{
+	struct tcp_segment syn;
+	if (!tern_cookie_accept(tcp, l, in, ack, &syn)) {
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
+		tern_reset_reply(tcp, in, ack);
+		return NULL;
+	}
+	if (accept_queue_full(l)) { /* it will be said again */
+		core_count(tcp->core, TERN_COUNT_TcpExtListenOverflows);
+		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		return NULL;
+	}
+	struct tcb *tcb = half_open_child(tcp, l, in, &syn);
+	if (!tcb)
+		return NULL;
+	tcb->flags &= ~TCB_SYN_DUE;
+	tcb->snd.iss = tcb->snd.una = seq_sub(ack->ack, 1);
+	tcb->snd.nxt = ack->ack;
+	tcb->rcv.adv = seq_add(tcb->rcv.nxt, tern_window_in_syn(tcb));
+	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_RECEIVED, TERN_CAUSE_COOKIE);
+	return tcb;
 }
 
 static enum tern_drop refuse_syn(const struct tcp *tcp, const struct listener *l)
@@ -153,30 +190,49 @@ static enum tern_drop refuse_syn(const struct tcp *tcp, const struct listener *l
 	return TERN_DROP_NONE;
 }
 
-void tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	struct tcp_segment *seg, uint32_t iss_floor)
+/* A SYN: a half-open connection, a cookie, or nothing. */
+static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *seg, uint32_t iss_floor)
 {
-	if (seg->flags & TCP_RST) { /* first */
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_RST);
-		return;
-	}
-	if (seg->flags & TCP_ACK) { /* second: acknowledges nothing we sent */
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
-		tern_reset_reply(tcp, in, seg);
-		return;
-	}
-	if (!(seg->flags & TCP_SYN)) { /* fourth */
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_NO_SYN);
-		return;
-	}
+	int32_t cookies = tcp->core->set.tcp_syncookies;
 	enum tern_drop why =
 		seg->flags & TCP_FIN ? TERN_DROP_TCP_FLAGS : refuse_syn(tcp, l); /* third */
+	bool full = why == TERN_DROP_TCP_SYN_BACKLOG;
+	if (full && cookies)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPReqQFullDoCookies);
+	if ((full && cookies == 1) || (cookies == 2 && (full || !why))) {
+		tern_cookie_send(tcp, l, in, seg);
+		return;
+	}
 	if (!why) {
 		accept_syn(tcp, l, in, seg, iss_floor);
 		return;
 	}
+	if (full)
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPReqQFullDrop);
 	if (why == TERN_DROP_TCP_LISTEN_OVERFLOW)
 		core_count(tcp->core, TERN_COUNT_TcpExtListenOverflows);
 	core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
 	tern_tcp_drop(tcp, NULL, why);
+}
+
+struct tcb *tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	struct tcp_segment *seg, uint32_t iss_floor)
+{
+	if (seg->flags & TCP_RST) { /* first */
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_RST);
+		return NULL;
+	}
+	if (seg->flags & TCP_ACK && !(seg->flags & TCP_SYN)) /* second: nothing we remember */
+		return accept_cookie(tcp, l, in, seg);
+	if (seg->flags & TCP_ACK) {
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
+		tern_reset_reply(tcp, in, seg);
+		return NULL;
+	}
+	if (seg->flags & TCP_SYN)
+		syn_input(tcp, l, in, seg, iss_floor);
+	else /* fourth */
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_NO_SYN);
+	return NULL;
 }

@@ -1,4 +1,5 @@
-/* Resets: to segments that belong nowhere, and to a peer whose connection we end. */
+/* Segments that no connection pulls; resets: to segments that belong nowhere, and to a peer whose
+ * connection we end. */
 #include "transport/tcp/tcp.h"
 
 static bool tokens(struct tcp *tcp)
@@ -16,8 +17,8 @@ static bool tokens(struct tcp *tcp)
 	return true;
 }
 
-static void send(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	struct tcp_segment *s)
+void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	const struct tcp_segment *s)
 {
 	uint8_t header[TCP_HEADER_LEN_MAX];
 	uint32_t len = tern_tcp_emit(header, s);
@@ -33,7 +34,8 @@ static void send(struct tcp *tcp, const struct tern_addr *src, const struct tern
 	if (tern_ip_send(tcp->ip, &d) != 0)
 		return;
 	core_count(tcp->core, TERN_COUNT_TcpOutSegs);
-	core_count(tcp->core, TERN_COUNT_TcpOutRsts);
+	if (s->flags & TCP_RST)
+		core_count(tcp->core, TERN_COUNT_TcpOutRsts);
 }
 
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg)
@@ -54,7 +56,7 @@ void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_
 		s.ack = seq_add(seg->seq, seg->len);
 	}
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, 0);
-	send(tcp, &in->dst, &in->src, &s);
+	tern_segment_alone(tcp, &in->dst, &in->src, &s);
 }
 
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
@@ -67,5 +69,5 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
 		.flags = TCP_RST | TCP_ACK,
 	};
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s, 0);
-	send(tcp, &tcb->path->src, &tcb->path->dst, &s);
+	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s);
 }

@@ -19,6 +19,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 	tcp->isn_key = tern_rng_key(&core->rng);
 	tcp->port_key = tern_rng_key(&core->rng);
 	tcp->ts_key = tern_rng_key(&core->rng);
+	tcp->cookie_key = tern_rng_key(&core->rng);
 	for (unsigned i = 0; i < PORT_COUNTERS; i++)
 		tcp->port_counter[i] = (uint16_t)tern_rng_u32(&core->rng);
 	for (unsigned i = 0; i < TERN_NIF_MAX; i++) {
@@ -62,7 +63,7 @@ static void set_initial(struct tcp *tcp, struct tcb *tcb)
 	tcb->sndbuf = (uint32_t)set->tcp_wmem_default;
 	tcb->flags = TCB_WANT_READ;
 	tcb->ssthresh = UINT32_MAX;
-	tcb->ts_offset = tern_timestamp_offset(tcp, tcb);
+	tcb->ts_offset = tern_timestamp_offset(tcp, &tcb->path->src, &tcb->path->dst);
 	tern_ring_init(&tcb->send);
 	tern_ring_init(&tcb->receive);
 	tcb->adv_mss = (uint16_t)tern_tcb_path_mss(tcp, tcb);

@@ -152,6 +152,7 @@ struct listener {
 	struct notice *half, **half_tail;
 	uint32_t rcvbuf, sndbuf;
 	void *user;
+	uint64_t cookies_until; /* ns: cookies sent for it are good until then at the latest */
 	struct notice notice;
 };
 
@@ -169,7 +170,8 @@ struct tcp {
 	struct pool tcbs, sides, listeners, range_nodes;
 	struct htab table;     /* TCBs by addresses and ports */
 	struct htab listening; /* listeners by port */
-	struct siphash_key table_key, isn_key, port_key, ts_key;
+	struct siphash_key table_key, isn_key, port_key, ts_key, cookie_key;
+	uint64_t cookie_clock; /* ns to add to the stack's time: epochs count from there */
 	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
 	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
 	uint64_t rst_at;

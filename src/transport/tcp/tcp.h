@@ -81,8 +81,10 @@ uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
 
 /* --- isn.c: numbers a stranger must not guess ------------------------------------------- */
 
-tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb);              /* RFC 6528 */
-uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tcb *tcb); /* RFC 7323 5.4 */
+tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb); /* RFC 6528 */
+/* RFC 7323 5.4. */
+uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
+	const struct tern_addr *remote);
 /* RFC 6056 3.3.4; 0 when no port is free. */
 uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_endpoint *remote);
@@ -96,7 +98,16 @@ void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to,
 
 /* --- listen.c ------------------------------------------------------------------------- */
 
-void tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+/* cookie.c: answers a SYN without keeping anything of it. */
+void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *syn);
+/* Whether an ACK brings a cookie of ours back; then *syn is the SYN it was baked from, as far as
+ * the cookie tells. */
+bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *ack, struct tcp_segment *syn);
+/* A segment to a listener. Returns the connection that it has just made, for the segment to go on
+ * to, or NULL: dealt with. */
+struct tcb *tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
 	struct tcp_segment *seg, uint32_t iss_floor);
 /* A child's handshake is complete: room in the accept queue? If so it is moved there. */
 bool tern_listen_established(struct tcp *tcp, struct tcb *tcb);
@@ -192,6 +203,9 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
+/* Sends a segment without text that no connection pulls. */
+void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	const struct tcp_segment *s);
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb);

@@ -177,10 +177,8 @@ static void timestamps_are_offset_for_each_pair_of_hosts(void **state)
 	const struct tcp *tcp = tern_stack_tcp_const(p.stack);
 	for (uint32_t k = 0; k < 100000; k++) {
 		set_tuple(&t, 0x0a000100 + k, 80, 1024);
-		uint32_t v = tern_timestamp_offset(tcp, &t.tcb);
+		uint32_t v = tern_timestamp_offset(tcp, &t.tcb.path->src, &t.tcb.path->dst);
 		high[v >> 24]++;
-		set_tuple(&t, 0x0a000100 + k, 81, 1025);
-		assert_int_equal(tern_timestamp_offset(tcp, &t.tcb), v);
 	}
 	assert_true(chi_squared(high, BUCKETS, 100000) < 400);
 	peer_close(&p);
