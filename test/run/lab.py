@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 TERN = os.path.join(BUILD, "tern")
 HOSTILE = os.path.join(BUILD, "test", "run", "hostile")
+FLOOD = os.path.join(BUILD, "test", "run", "flood")
 SEMANTICS = os.path.join(BUILD, "test", "run", "semantics")
 KERNEL, OURS = "10.77.0.1", "10.77.0.2"
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from lab import (HOSTILE, KERNEL, MIB, OURS, TERN, Failed, Missing, Server, check_clean, content, digest, need, number,
+from lab import (FLOOD, HOSTILE, KERNEL, MIB, OURS, TERN, Failed, Missing, Server, check_clean, content, digest, need, number,
                  on_kernel, on_tern, require, sh, write)
 
 PYTHON = "/usr/bin/python3"
@@ -699,6 +699,53 @@ def case_way_out():
     finally:
         world.kill()
     return "curl and ping beyond the machine"
+
+
+CROWD = """
+import asyncio
+async def one():
+    try:
+        r, w = await asyncio.wait_for(asyncio.open_connection('10.77.0.2', 80), 10)
+        w.write(b'GET /hello HTTP/1.0\\r\\n\\r\\n')
+        data = await asyncio.wait_for(r.read(), 10)
+        w.close()
+        return b'200' in data
+    except (OSError, asyncio.TimeoutError):
+        return False
+async def main():
+    print(sum(await asyncio.gather(*[one() for _ in range(1000)])))
+asyncio.run(main())
+"""
+
+
+def flooded(cookies, rate):
+    """How many of 1,000 clients nginx on tern serves under spoofed SYNs, and how many those were."""
+    os.makedirs("www", exist_ok=True)
+    write("www/hello", "hello\n")
+    server = Server(need("nginx"), "-p", os.getcwd(), "-c",
+                    nginx_conf(server="backlog=4096", workers=1), tern=True, port=80,
+                    stop=signal.SIGQUIT, options=("--set", f"tcp_syncookies={cookies}"))
+    with server:
+        sh(f"ping -c 1 -W 2 {OURS}")
+        mac = sh(f"ip neigh show {OURS}").split()[4]
+        flood = subprocess.Popen([FLOOD, "tern0", mac, OURS, "80", str(rate), "14"],
+                                 stdout=subprocess.PIPE, text=True)
+        time.sleep(1)
+        served = int(on_kernel(PYTHON, "-c", CROWD))
+        sent = flood.communicate(timeout=30)[0].split()
+        rss = int([line for line in open(f"/proc/{server.process.pid}/status", encoding="utf-8")
+                   if line.startswith("VmRSS")][0].split()[1])
+    require(rss < 128 * 1024, f"the supervisor holds {rss} KiB")
+    return served, sent[1]
+
+
+def case_syn_flood():
+    """With cookies everybody is served, without hardly anybody."""
+    with_cookies, rate = flooded(1, 100000)
+    without, _ = flooded(0, 100000)
+    require(with_cookies >= 999, f"{with_cookies} of 1000 served at {rate} SYNs/s")
+    require(without < 500, f"{without} of 1000 served without cookies: no flood")
+    return f"{rate} spoofed SYNs a second: {with_cookies} of 1000 served, without cookies {without}"
 
 
 def case_hostile_wild():
