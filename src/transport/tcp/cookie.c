@@ -6,8 +6,8 @@
  *	           MSS class; then 5 bits of epoch and 3 of MSS class, masked
  *	timestamp  its lowest 6 bits, if the SYN had one: window scale, SACK, and one spare
  *
- * An epoch is 64 seconds; its number is part of what is hashed, so a cookie is good for one to two of
- * them, whoever holds the key: several stacks that share key and clock answer for each other.
+ * An epoch is 64 seconds; its number is part of what is hashed, so a cookie is good for one to two
+ *of them, whoever holds the key: several stacks that share key and clock answer for each other.
  */
 #include <string.h>
 #include "transport/tcp/tcp.h"
@@ -83,7 +83,8 @@ static void answer_options(const struct tcp *tcp, const struct ip_in *in,
 	const struct settings *set = &tcp->core->set;
 	uint32_t bits = pack(tcp, syn);
 	o->has = TCP_OPT_MSS;
-	o->mss = (uint16_t)(tcp->ip->link->nif[in->nif].opts.mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN);
+	o->mss =
+		(uint16_t)(tcp->ip->link->nif[in->nif].opts.mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN);
 	if (!set->tcp_timestamps || !(syn->has & TCP_OPT_TIMESTAMP))
 		return; /* nowhere to keep the rest */
 	o->has |= TCP_OPT_TIMESTAMP;
@@ -101,8 +102,8 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 	const struct tcp_segment *syn)
 {
 	const struct settings *set = &tcp->core->set;
-	uint32_t mss = syn->options.has & TCP_OPT_MSS ? syn->options.mss
-						      : (uint32_t)set->tcp_default_mss;
+	uint32_t mss =
+		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
 	uint32_t rcvbuf = l->rcvbuf ? l->rcvbuf : (uint32_t)set->tcp_rmem_default;
 	struct tcp_segment s = {
 		.src_port = syn->dst_port,

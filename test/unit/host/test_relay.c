@@ -281,6 +281,28 @@ static void a_reset_is_never_an_end_of_file(void **state)
 	}
 }
 
+/* A program that has closed reads nothing any more: what comes for it resets, though bytes of its
+ * own still wait for the peer to read. */
+static void what_comes_after_the_close_resets(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w);
+	assert_int_equal(shutdown(w.program, SHUT_RD), 0);
+	for (int quiet = 0; quiet < 5;) {
+		quiet = write(w.program, w.sent, BULK) > 0 ? 0 : quiet + 1;
+		spin(&w, 5);
+	}
+	close_program(&w);
+	spin(&w, 20);
+	assert_int_equal(w.done, 0); /* not all of it can go */
+	assert_int_equal(tern_tcp_write(w.stack, w.peer, "x", 1), 1);
+	spin(&w, 20);
+	assert_int_equal(w.done, 1);
+	assert_int_equal(w.peer_error, TERN_ECONNRESET);
+	end(&w);
+}
+
 /* And the peer's FIN, once both sides have ended, not like a reset. */
 static void an_end_of_file_is_never_a_reset(void **state)
 {
@@ -434,6 +456,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_does_not_read_stops_the_program),
 		cmocka_unit_test(a_reset_by_the_peer_ends_it_with_that_error),
 		cmocka_unit_test(a_reset_is_never_an_end_of_file),
+		cmocka_unit_test(what_comes_after_the_close_resets),
 		cmocka_unit_test(an_end_of_file_is_never_a_reset),
 		cmocka_unit_test(lingering_for_no_time_resets),
 		cmocka_unit_test(a_flush_passes_on_what_was_written),

@@ -116,7 +116,10 @@ static void without_timestamps_it_still_works(void **state)
 	char got[8];
 	begin(&p, 2, 5);
 	for (size_t i = 0; i < sizeof mss / sizeof *mss; i++) {
-		struct tcp_options o = {.has = TCP_OPT_WSCALE | TCP_OPT_SACK_OK | (mss[i][0] ? TCP_OPT_MSS : 0), .mss = mss[i][0], .wscale = 9};
+		struct tcp_options o = {.has = TCP_OPT_WSCALE | TCP_OPT_SACK_OK |
+					       (mss[i][0] ? TCP_OPT_MSS : 0),
+			.mss = mss[i][0],
+			.wscale = 9};
 		assert_true(syn(&p, (uint16_t)(1000 + i), &o));
 		assert_int_equal(p.last.options.has, TCP_OPT_MSS);
 		peer_say(&p, TCP_ACK | TCP_PSH, 0, "data", 4); /* the ACK brings some */
@@ -208,14 +211,16 @@ static void a_cookie_goes_stale(void **state)
 	static const struct {
 		uint64_t age;
 		bool good;
-	} rows[] = {{0, true}, {63 * SEC, true}, {129 * SEC, false}, {32 * EPOCH, false}, {33 * EPOCH, false}};
+	} rows[] = {{0, true}, {63 * SEC, true}, {129 * SEC, false}, {32 * EPOCH, false},
+		{33 * EPOCH, false}};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		struct peer p;
 		begin(&p, 2, 5);
 		assert_true(syn(&p, 1000, &everything));
 		struct peer old = p;
 		for (uint64_t waited = 0; waited < rows[i].age; waited += 30 * SEC) {
-			peer_wait(&p, rows[i].age - waited < 30 * SEC ? rows[i].age - waited : 30 * SEC);
+			peer_wait(&p,
+				rows[i].age - waited < 30 * SEC ? rows[i].age - waited : 30 * SEC);
 			assert_true(syn(&p, 2000, NULL)); /* others keep coming */
 		}
 		p.port = old.port;
@@ -269,7 +274,8 @@ static void a_full_accept_queue_keeps_the_rules(void **state)
 	peer_close(&p);
 }
 
-/* What one instance sent, another with the same key and clock accepts: a fleet behind one address. */
+/* What one instance sent, another with the same key and clock accepts: a fleet behind one address.
+ */
 static void instances_that_share_a_key_answer_for_each_other(void **state)
 {
 	(void)state;
@@ -282,8 +288,10 @@ static void instances_that_share_a_key_answer_for_each_other(void **state)
 		peer_set(&b, "tcp_syncookies", 2);
 		peer_listen_backlog(&b, 5);
 		if (shared) {
-			assert_int_equal(tern_tcp_cookie_key(a.stack, key, 1000000 * SEC - a.now), 0);
-			assert_int_equal(tern_tcp_cookie_key(b.stack, key, 1000000 * SEC - b.now), 0);
+			assert_int_equal(tern_tcp_cookie_key(a.stack, key, 1000000 * SEC - a.now),
+				0);
+			assert_int_equal(tern_tcp_cookie_key(b.stack, key, 1000000 * SEC - b.now),
+				0);
 		}
 		assert_true(syn(&b, 3000, NULL));
 		assert_true(syn(&a, 1000, NULL));
