@@ -14,11 +14,13 @@
 #include "tools/commands.h"
 #include "tools/run/run.h"
 
-#define SETTLE_MS   120000
-#define LOOK_NS     100000000 /* how often parked calls and signals are looked after */
-#define KERNEL_ADDR "10.77.0.1/24"
-#define GATEWAY     "10.77.0.1"
-#define EXIT_FAILED 125
+#define SETTLE_MS      120000
+#define SETTLE_STEP_MS 100
+#define SETTLE_TOLD_MS 2000
+#define LOOK_NS        100000000 /* how often parked calls and signals are looked after */
+#define KERNEL_ADDR    "10.77.0.1/24"
+#define GATEWAY        "10.77.0.1"
+#define EXIT_FAILED    125
 
 enum {
 	OPTION_DNS = OPTION_OWN,
@@ -197,15 +199,59 @@ static void kill_all(struct run *run)
 	fprintf(stderr, "run: interrupted\n");
 }
 
+/* Of the connections that have still something to say, the first. In FIN_WAIT_2 all is said and
+ * acknowledged: that the peer says goodbye, too, is worth a moment only. */
+static unsigned unsettled(const struct run *run, struct tern_tcp_info *first)
+{
+	struct tern_tcp_info info;
+	uint32_t cursor = 0;
+	unsigned n = 0;
+	while (tern_tcp_each(tern_host_stack(run->host), &cursor, &info))
+		if (info.state >= TERN_TCP_ESTABLISHED && info.state < TERN_TCP_TIME_WAIT &&
+			info.state != TERN_TCP_FIN_WAIT_2 && n++ == 0)
+			*first = info;
+	return n;
+}
+
+static void tell_unsettled(const struct run *run, const char *what)
+{
+	struct tern_tcp_info info;
+	char peer[TERN_ENDPOINT_TEXT];
+	unsigned n = unsettled(run, &info);
+	if (n == 0 || run->quiet)
+		return;
+	fprintf(stderr,
+		"run: %s: %u connections, the first to %s in %s with %u bytes to send and %u "
+		"unacknowledged\n",
+		what, n, tern_endpoint_format(&info.remote, peer), tern_tcp_state_name(info.state),
+		info.unsent, info.unacked);
+}
+
+/* Until data and FINs are acknowledged, the time is up, or the user has had enough. */
+static void settle(struct run *run)
+{
+	unsigned before = run->interrupts;
+	struct tern_tcp_info first;
+	for (unsigned ms = 0; ms < SETTLE_MS && run->interrupts == before; ms += SETTLE_STEP_MS) {
+		if (tern_host_settle(run->host, SETTLE_STEP_MS) != TERN_ETIMEDOUT)
+			return;
+		if (ms < SETTLE_TOLD_MS)
+			continue;
+		if (unsettled(run, &first) == 0)
+			return;
+		if (ms == SETTLE_TOLD_MS)
+			tell_unsettled(run, "waiting for peers (Ctrl-C ends it)");
+	}
+	tell_unsettled(run, "given up on peers");
+}
+
 static void finish(struct run *run)
 {
 	struct sock *sock, *next;
 	HASH_ITER(hh, run->socks, sock, next)
 	if (!sock->relay)
 		tern_sock_free(sock);
-	if (tern_host_settle(run->host, SETTLE_MS) == TERN_ETIMEDOUT && !run->quiet)
-		fprintf(stderr, "run: some peers have not acknowledged the end of their "
-				"connections\n");
+	settle(run);
 }
 
 static void tell_missed(struct run *run)
