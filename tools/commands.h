@@ -6,6 +6,7 @@
 #define EXIT_USAGE 2
 
 int tern_command_fetch(int argc, char **argv);
+int tern_command_lab(int argc, char **argv);
 int tern_command_run(int argc, char **argv);
 int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);
