@@ -136,9 +136,10 @@ def case_nginx_upgrade():
         old = pid_of_nginx()
         os.kill(old, signal.SIGUSR2)
         until = time.monotonic() + 10
-        while not os.path.exists("nginx.pid.oldbin") or pid_of_nginx() == old:
+        while not (os.path.exists("nginx.pid.oldbin") and os.path.exists("nginx.pid")):
             require(time.monotonic() < until, "no new master")
             time.sleep(0.1)
+        time.sleep(0.2)
         os.kill(old, signal.SIGQUIT)
         time.sleep(1)
         require(get() == "hello\n", "not served by the new one")

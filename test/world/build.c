@@ -42,8 +42,10 @@ static void draw_settings(struct world *w, struct rng *r, struct host *h)
 	vary(w, r, h, 20, "tcp_init_cwnd", 1, 50);
 	vary(w, r, h, 10, "tcp_max_ranges", 4, 64);
 	vary(w, r, h, 10, "tcp_invalid_ratelimit", 0, 500);
-	if (w->theme == THEME_STORM)
+	if (w->theme == THEME_STORM) {
 		vary(w, r, h, 50, "tcp_max_syn_backlog", 1, 64);
+		vary(w, r, h, 40, "tcp_syncookies", 0, 2);
+	}
 	if (w->gentle)
 		return;
 	vary(w, r, h, 20, "tcp_abort_on_overflow", 1, 1);

@@ -70,6 +70,18 @@ static void open_one(struct world *w, struct opening *o)
 
 /* --- listeners ------------------------------------------------------------------------------ */
 
+/* A cookie is as good as its ACK: an old copy of that, come when the connection has been and gone,
+ * makes another, which no client knows (RFC 4987 3.6). */
+static bool is_ghost(struct world *w, struct host *h, struct tern_conn handle)
+{
+	struct tern_tcp_info info;
+	if (tern_counter(h->stack, TERN_COUNT_TcpExtSyncookiesRecv) == 0 ||
+		tern_tcp_info(h->stack, handle, &info) != 0)
+		return false;
+	const struct stream *out = app_claim(w, &info.local, &info.remote, info.iss);
+	return out && out->writer;
+}
+
 void open_accept(struct world *w, struct host *h, struct listening *l)
 {
 	while (l->open && !w->result.failed) {
@@ -83,6 +95,10 @@ void open_accept(struct world *w, struct host *h, struct listening *l)
 		if (err) {
 			world_fail(w, "host %u: accept: %s", h->index, tern_err_text(err));
 			return;
+		}
+		if (is_ghost(w, h, handle)) {
+			tern_tcp_abort(h->stack, handle);
+			continue;
 		}
 		struct character like;
 		plan_character(w, &w->rng, &like);

@@ -76,6 +76,14 @@ static void see_state(struct host *h, const struct tern_trace *t)
 		world_fail(h->world, "host %u: a connection was born in %s", h->index,
 			tern_tcp_state_name(from));
 	s->state = to;
+	if (t->state.cause == TERN_CAUSE_COOKIE) { /* its SYN-ACK went out before it was */
+		s->sent = true;
+		s->snd_max = t->conn.iss + 1;
+		s->slack = (1u << 14) - 1;
+		s->peer_edge = h->stray.ack + h->stray.window_field; /* or scaled: see_window */
+		s->by_cookie = true;
+		s->edged = true;
+	}
 	if (s->app && s->app->like.ends_in == to && to != TERN_TCP_CLOSED && !s->app->state_seen) {
 		s->app->state_seen = true;
 		s->app->wake = h->world->now;
@@ -87,10 +95,13 @@ static void see_state(struct host *h, const struct tern_trace *t)
 static void see_in(struct host *h, const struct tern_trace *t)
 {
 	const struct tern_segment *g = &t->segment;
+	if (!t->has_conn)
+		h->stray = *g;
 	if (!t->has_conn || g->flags & RST)
 		return;
 	struct sight *s = sight_of(h, &t->conn.handle);
 	uint32_t edge = g->ack + g->window;
+	s->by_cookie = false;
 	if (!(g->flags & ACK))
 		edge = t->conn.iss + 1 + g->window; /* SYN without ACK: RFC 9293 3.10.7.3 */
 	else if (s->sent && before(s->snd_max, g->ack))
@@ -98,6 +109,15 @@ static void see_in(struct host *h, const struct tern_trace *t)
 	if (!s->edged || before(s->peer_edge, edge))
 		s->peer_edge = edge;
 	s->edged = true;
+}
+
+/* The segment that brought a cookie back came for nobody: only the stack can say how it scaled that
+ * window. */
+static void see_window(struct host *h, const struct tern_trace *t)
+{
+	struct sight *s = t->has_conn ? sight_of(h, &t->conn.handle) : NULL;
+	if (s && s->by_cookie)
+		s->peer_edge = t->conn.snd_una + t->window.peer;
 }
 
 static void check_numbers(struct host *h, const struct tern_trace *t, struct sight *s)
@@ -222,6 +242,9 @@ void watch_see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_SEGMENT_IN:
 		see_in(h, t);
 		break;
+	case TERN_TRACE_WINDOW:
+		see_window(h, t);
+		break;
 	case TERN_TRACE_SEGMENT_OUT:
 		see_out(h, t);
 		break;
@@ -234,7 +257,6 @@ void watch_see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_FRAME_IN:
 	case TERN_TRACE_FRAME_DONE:
 	case TERN_TRACE_FRAME_OUT:
-	case TERN_TRACE_WINDOW:
 	case TERN_TRACE_QUEUE:
 	case TERN_TRACE_DROP:
 	case TERN_TRACE_RTT:

@@ -152,6 +152,7 @@ struct opening {
 struct sight {
 	uint32_t generation; /* 0: none */
 	enum tern_tcp_state state;
+	bool by_cookie; /* and no segment since */
 	bool sent, edged, offered, fin_sent;
 	uint32_t snd_max;   /* next number never sent */
 	uint32_t fin_at;    /* our FIN's number */
@@ -179,7 +180,8 @@ struct host {
 	struct tern_nif_opts opts; /* as in force */
 	struct tern_config config;
 	struct heap heap;
-	size_t baseline; /* bytes held before any connection */
+	size_t baseline;           /* bytes held before any connection */
+	struct tern_segment stray; /* the last that came for no connection: it may make one */
 	struct tern_wire *wire;
 	struct tern_impair_spec spec;
 	uint64_t cut_from, cut_to;       /* its link is dead */
