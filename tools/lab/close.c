@@ -35,6 +35,34 @@ static void four_way(struct lab *lab)
 			"最后：先关闭的一方 TIME_WAIT，另一方什么也不剩"});
 }
 
+static void close_at_once(struct lab *lab, unsigned host)
+{
+	if (host == SERVER && lab_info(lab, SERVER).peer_closed)
+		shut_down(lab, SERVER);
+}
+
+static void three_segments(struct lab *lab)
+{
+	lab_tell(lab,
+		(struct text){"A server that has nothing more to say closes as soon as it hears "
+			      "the client's FIN: its "
+			      "acknowledgement and its own FIN go in one segment, and three do.",
+			"服务端已无话可说，一听到客户端的 FIN 就关闭：它的确认和自己的 FIN "
+			"在同一个报文段里，三次就够。"});
+	lab_establish(lab);
+	uint64_t before = lab->host[CLIENT].sent + lab->host[SERVER].sent;
+	lab->react = close_at_once;
+	shut_down(lab, CLIENT);
+	lab_run(lab, LAB_SEC);
+	lab_show_ladder(lab);
+	lab_expect(lab, lab->host[CLIENT].sent + lab->host[SERVER].sent - before == 3,
+		(struct text){"it took three segments", "一共三个报文段"});
+	lab_expect(lab,
+		lab_state(lab, CLIENT) == TERN_TCP_TIME_WAIT &&
+			lab_state(lab, SERVER) == TERN_TCP_CLOSED,
+		(struct text){"and ended as with four", "结局与四次相同"});
+}
+
 static void half_close(struct lab *lab)
 {
 	lab_tell(lab, (struct text){"A client that has sent its question shuts down its sending "
@@ -112,6 +140,46 @@ static void time_wait(struct lab *lab)
 		(struct text){"TIME_WAIT lasts 2 MSL", "TIME_WAIT 持续 2MSL"});
 	lab_expect(lab, lab_state(lab, CLIENT) == TERN_TCP_CLOSED,
 		(struct text){"and ends", "然后结束"});
+}
+
+static struct tern_conn dial_from(struct lab *lab, uint16_t port)
+{
+	struct tern_connect_opts opts = {.local.port = port,
+		.remote = {tern_addr_v4(10, 0, 0, 2), 80}};
+	struct tern_conn conn = {0};
+	tern_tcp_connect(lab->host[CLIENT].stack, &opts, &conn);
+	return conn;
+}
+
+static void time_wait_reuse(struct lab *lab)
+{
+	lab_tell(lab, (struct text){"The server closed first, so TIME_WAIT is its own. The same "
+				    "client comes back from the same port: a "
+				    "SYN whose timestamp is newer than anything of the old "
+				    "connection cannot be an old one, and the pair "
+				    "is taken over at once (RFC 6191).",
+			      "服务端先关闭，所以 TIME_WAIT "
+			      "在它那里。同一个客户端从同一个端口再来：时间戳比旧连接的都新的 SYN "
+			      "不可能是旧的，"
+			      "于是这对端口立即被接管（RFC 6191）。"});
+	lab_listen(lab, 8);
+	lab->conn[CLIENT] = dial_from(lab, 5555);
+	lab_run(lab, LAB_SEC);
+	tern_tcp_accept(lab->host[SERVER].stack, lab->listener, &lab->conn[SERVER]);
+	shut_down(lab, SERVER);
+	lab_run(lab, LAB_SEC);
+	shut_down(lab, CLIENT);
+	lab_run(lab, LAB_SEC);
+	bool waits = lab_state(lab, SERVER) == TERN_TCP_TIME_WAIT;
+	lab->conn[CLIENT] = dial_from(lab, 5555);
+	lab_run(lab, LAB_SEC);
+	lab_show_ladder(lab);
+	lab_expect(lab, waits,
+		(struct text){"the pair was in TIME_WAIT", "这对端口曾处于 TIME_WAIT"});
+	lab_expect(lab, lab_state(lab, CLIENT) == TERN_TCP_ESTABLISHED,
+		(struct text){"the new connection is there at once", "新连接立即建立"});
+	lab_expect(lab, lab_count(lab, SERVER, TERN_COUNT_TcpExtTWRecycled) == 1,
+		(struct text){"and the takeover was counted", "接管有计数"});
 }
 
 static void close_wait(struct lab *lab)
@@ -209,11 +277,14 @@ static void peer_crash(struct lab *lab)
 
 const struct experiment lab_close[] = {
 	{"close", {"the four-way close", "四次挥手"}, four_way},
+	{"close-three-segments", {"a close in three segments", "三次挥手的关闭"}, three_segments},
 	{"half-close", {"one direction closed, the other open", "半关闭"}, half_close},
 	{"simultaneous-close", {"both close at once", "同时关闭"}, simultaneous_close},
 	{"time-wait",
 		{"why TIME_WAIT: the last ACK is lost", "为什么有 TIME_WAIT：最后的 ACK 丢失"},
 		time_wait},
+	{"time-wait-reuse", {"TIME_WAIT taken over by a newer SYN", "TIME_WAIT 被更新的 SYN 接管"},
+		time_wait_reuse},
 	{"close-wait", {"a server that forgets close", "忘记 close 的服务端"}, close_wait},
 	{"rst", {"a reset", "复位"}, rst},
 	{"peer-crash", {"a peer that was started anew", "对端重启"}, peer_crash},

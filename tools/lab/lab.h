@@ -58,7 +58,9 @@ struct lab {
 	uint64_t now, began;
 	/* Whether the wire eats this frame, from that host; NULL: it eats none. */
 	bool (*eat)(struct lab *lab, unsigned from, const struct tern_frame *frame);
-	int counter;                   /* for eat */
+	int counter; /* for eat */
+	/* What a program does at once when something has arrived at its host; NULL: nothing. */
+	void (*react)(struct lab *lab, unsigned host);
 	struct tern_listener listener; /* the server's, on port 80 */
 	struct tern_conn conn[LAB_HOSTS];
 	struct tern_ladder *ladder;
@@ -112,7 +114,7 @@ uint32_t lab_half_open(const struct lab *lab);
 uint32_t lab_queued(const struct lab *lab);
 uint64_t lab_count(const struct lab *lab, unsigned host, enum tern_counter which);
 uint64_t lab_drops(const struct lab *lab, unsigned host, enum tern_drop why);
-/* The next event of a connection's, or TERN_EV_NONE. */
+/* The tern_err that ended a connection; 0: none. */
 int lab_error(struct lab *lab, unsigned host);
 /* A SYN with the address of somebody who is not there, straight into the server. */
 void lab_spoof_syn(struct lab *lab, uint32_t number);

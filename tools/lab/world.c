@@ -173,6 +173,8 @@ static bool deliver(struct lab *lab, unsigned from)
 	if (!tern_wire_pop(lab->host[from].out, &frame, lab->now))
 		return false;
 	tern_input(to->stack, to->nif, &frame, 1, lab->now);
+	if (lab->react)
+		lab->react(lab, !from);
 	return true;
 }
 
