@@ -20,7 +20,10 @@ static void rst_with_text_before_the_window(void **state)
 	struct peer p;
 	open_at(&p, 1000, NULL);
 	/* 1459 numbers off, ACK number not even known */
-	struct tcp_segment s = {.seq = seq(p.seq - 1459), .flags = TCP_RST, .data = block, .data_len = 1460};
+	struct tcp_segment s = {.seq = seq(p.seq - 1459),
+		.flags = TCP_RST,
+		.data = block,
+		.data_len = 1460};
 	peer_send(&p, &s);
 	assert_int_equal(peer_state(&p), TERN_TCP_ESTABLISHED);
 	peer_close(&p);
@@ -32,7 +35,10 @@ static void rst_with_64k_of_text(void **state)
 	(void)state;
 	struct peer p;
 	open_at(&p, 0x10000000, NULL);
-	struct tcp_segment s = {.seq = seq(p.seq - 59999), .flags = TCP_RST, .data = block, .data_len = 60000};
+	struct tcp_segment s = {.seq = seq(p.seq - 59999),
+		.flags = TCP_RST,
+		.data = block,
+		.data_len = 60000};
 	peer_send(&p, &s);
 	assert_int_equal(peer_state(&p), TERN_TCP_ESTABLISHED);
 	peer_close(&p);
@@ -53,18 +59,23 @@ static void pmtu_of_the_second_connection(void **state)
 	/* the first learns */
 	struct tern_conn second = p.conn;
 	uint32_t second_ack = p.ack;
-	p.conn = first; p.port--; p.ack = first_ack;
+	p.conn = first;
+	p.port--;
+	p.ack = first_ack;
 	assert_int_equal(tern_tcp_write(p.stack, first, block, 1460), 1460);
 	assert_int_equal(peer_drain(&p), 1);
 	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_FRAG_NEEDED, 1000, first_ack);
 	assert_true(peer_take(&p));
 	assert_int_equal(p.last.data_len, 960);
 	/* the second must learn too */
-	p.conn = second; p.port++; p.ack = second_ack;
+	p.conn = second;
+	p.port++;
+	p.ack = second_ack;
 	assert_int_equal(tern_tcp_write(p.stack, second, block, 1460), 1460);
 	while (peer_take(&p) && p.last.dst_port != p.port)
 		;
-	print_message("second connection's first segment after the path shrank: %u bytes\n", p.last.data_len);
+	print_message("second connection's first segment after the path shrank: %u bytes\n",
+		p.last.data_len);
 	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_FRAG_NEEDED, 1000, second_ack);
 	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_FRAG_NEEDED, 1000, first_ack);
 	bool fits = false;
@@ -81,7 +92,8 @@ static void pmtu_of_the_second_connection(void **state)
 		}
 	}
 	(void)first_seq;
-	print_message("sent too big again %u times, ICMP each time, for %llu s\n", big, (unsigned long long)((p.now - from) / SEC));
+	print_message("sent too big again %u times, ICMP each time, for %llu s\n", big,
+		(unsigned long long)((p.now - from) / SEC));
 	assert_true(fits && p.now - from < 10 * SEC);
 	peer_close(&p);
 }
@@ -126,13 +138,18 @@ static void syn_ack_text_beyond_the_window(void **state)
 	(void)state;
 	struct peer p;
 	peer_open(&p);
-	struct tern_connect_opts opts = {.remote = {tern_addr_v4(10, 0, 0, 2), p.port}, .rcvbuf = 2304};
+	struct tern_connect_opts opts = {.remote = {tern_addr_v4(10, 0, 0, 2), p.port},
+		.rcvbuf = 2304};
 	assert_int_equal(tern_tcp_connect(p.stack, &opts, &p.conn), 0);
 	assert_true(peer_take(&p));
 	uint32_t offered = p.last.window;
 	p.stack_port = p.last.src_port;
-	struct tcp_segment s = {.seq = seq(1), .ack = seq(p.last.seq.v + 1), .flags = TCP_SYN | TCP_ACK,
-		.window = 65535, .data = block, .data_len = 60000};
+	struct tcp_segment s = {.seq = seq(1),
+		.ack = seq(p.last.seq.v + 1),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = 65535,
+		.data = block,
+		.data_len = 60000};
 	peer_send(&p, &s);
 	print_message("offered %u, took %u\n", offered, peer_info(&p).unread);
 	assert_true(peer_info(&p).unread <= offered);
@@ -150,7 +167,8 @@ static void time_jumps_two_days(void **state)
 	peer_wait(&p, 40 * HOUR);
 	uint64_t from = p.now;
 	assert_true(peer_expect(&p, 200 * HOUR));
-	print_message("retransmitted %llu s after the jump\n", (unsigned long long)((p.now - from) / SEC));
+	print_message("retransmitted %llu s after the jump\n",
+		(unsigned long long)((p.now - from) / SEC));
 	assert_true(p.now - from <= 120 * SEC);
 	peer_close(&p);
 }
@@ -161,7 +179,9 @@ static void a_user_timeout_of_four_days(void **state)
 	(void)state;
 	struct peer p;
 	open_at(&p, 1000, NULL);
-	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_USER_TIMEOUT, 4 * 24 * 3600 * 1000), 0);
+	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_USER_TIMEOUT,
+				 4 * 24 * 3600 * 1000),
+		0);
 	assert_int_equal(tern_tcp_write(p.stack, p.conn, block, 100), 100);
 	peer_ignore(&p, 12 * 24 * HOUR);
 	assert_int_equal(peer_state(&p), TERN_TCP_CLOSED);
@@ -188,7 +208,9 @@ static void cookie_isn_after_time_wait(void **state)
 		peer_drain(&p);
 		assert_int_equal(peer_state(&p), TERN_TCP_TIME_WAIT);
 		peer_set(&p, "tcp_syncookies", 2);
-		struct tcp_segment syn = {.seq = seq(p.seq + 100000), .flags = TCP_SYN, .window = 65535};
+		struct tcp_segment syn = {.seq = seq(p.seq + 100000),
+			.flags = TCP_SYN,
+			.window = 65535};
 		peer_send(&p, &syn);
 		assert_true(peer_take(&p));
 		assert_int_equal(p.last.flags, TCP_SYN | TCP_ACK);
@@ -206,8 +228,12 @@ static void a_syn_just_before_the_window_with_text(void **state)
 	struct peer p;
 	open_at(&p, 1000, NULL);
 	peer_wait(&p, SEC);
-	struct tcp_segment s = {.seq = seq(p.seq - 1), .ack = seq(p.ack), .flags = TCP_SYN | TCP_ACK,
-		.window = 65535, .data = block, .data_len = 5};
+	struct tcp_segment s = {.seq = seq(p.seq - 1),
+		.ack = seq(p.ack),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = 65535,
+		.data = block,
+		.data_len = 5};
 	peer_send(&p, &s);
 	print_message("unread: %u\n", peer_info(&p).unread);
 	assert_int_equal(peer_info(&p).unread, 0);
@@ -238,7 +264,8 @@ static void an_orphan_pinned_by_a_toggled_window(void **state)
 		sent += 2;
 	}
 	print_message("after %llu h, %u segments: %u connections\n",
-		(unsigned long long)((p.now - (end - 30 * 24 * HOUR)) / HOUR), sent, peer_connections(&p));
+		(unsigned long long)((p.now - (end - 30 * 24 * HOUR)) / HOUR), sent,
+		peer_connections(&p));
 	assert_int_equal(peer_connections(&p), 0);
 	peer_close(&p);
 }
@@ -269,9 +296,13 @@ static void holes_of_some_starve_the_others(void **state)
 		peer_drain(&p);
 	}
 	tern_memory_info(p.stack, &m);
-	print_message("%u hostile connections, %u bytes of text; used %zu of %zu\n", conns, segments, m.used, m.budget);
+	print_message("%u hostile connections, %u bytes of text; used %zu of %zu\n", conns,
+		segments, m.used, m.budget);
 	victim.now = p.now;
-	p.conn = victim.conn; p.port = victim.port; p.seq = victim.seq; p.ack = victim.ack;
+	p.conn = victim.conn;
+	p.port = victim.port;
+	p.seq = victim.seq;
+	p.ack = victim.ack;
 	for (unsigned i = 0; i < 3; i++) {
 		peer_wait(&p, 600 * SEC);
 		peer_say(&p, TCP_ACK, 0, block, 1000);
@@ -293,7 +324,11 @@ static void rmem_max_changes_during_the_handshake(void **state)
 	peer_dial(&p);
 	unsigned said = p.last.options.wscale;
 	peer_set(&p, "tcp_rmem_max", 65535);
-	struct tcp_segment s = {.seq = seq(1), .ack = seq(p.ack), .flags = TCP_SYN | TCP_ACK, .window = 65535, .options = o};
+	struct tcp_segment s = {.seq = seq(1),
+		.ack = seq(p.ack),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = 65535,
+		.options = o};
 	peer_send(&p, &s);
 	assert_true(peer_take(&p));
 	uint32_t meant = peer_info(&p).rcv_wnd, read = (uint32_t)p.last.window << said;
@@ -329,7 +364,9 @@ static void time_wait_and_blind_fins(void **state)
 	peer_bring(&p, TERN_TCP_TIME_WAIT);
 	for (unsigned i = 0; i < 10; i++) {
 		peer_wait(&p, 50 * SEC);
-		struct tcp_segment s = {.seq = seq(p.seq + 0x50000000u + i), .ack = seq(12345), .flags = TCP_FIN};
+		struct tcp_segment s = {.seq = seq(p.seq + 0x50000000u + i),
+			.ack = seq(12345),
+			.flags = TCP_FIN};
 		peer_send(&p, &s);
 		peer_drain(&p);
 	}

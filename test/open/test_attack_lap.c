@@ -33,7 +33,8 @@ static void a_stream_that_comes_round_is_whole(void **state)
 			if ((int32_t)(p.ack - iss) > -100000 && (int32_t)(p.ack - iss) < 0)
 				tern_tcp_option_set(p.stack, p.conn, TERN_TCP_NODELAY, 1);
 			if (got > UINT32_MAX - 3000u && (int32_t)(p.ack - iss) >= 0) {
-				/* the peer has it all, and acknowledges in two steps: at ISS, then the rest */
+				/* the peer has it all, and acknowledges in two steps: at ISS, then
+				 * the rest */
 				uint32_t all = p.ack;
 				if (!getenv("CONTROL"))
 					p.ack = iss;
@@ -55,17 +56,19 @@ static void a_stream_that_comes_round_is_whole(void **state)
 		block[i] = text(written + i);
 	struct tern_tcp_info info = peer_info(&p);
 	const char *wrong = tern_stack_check(p.stack);
-	print_message("una-iss %d nxt-iss %d unacked/unsent %u/%u written %llu got %llu check: %s\n",
-		(int)(peer_tcb(&p)->snd.una.v - iss), (int)(peer_tcb(&p)->snd.nxt.v - iss), info.unsent,
-		peer_tcb(&p)->send.len, (unsigned long long)written, (unsigned long long)got, wrong ? wrong : "well");
+	print_message("una-iss %d nxt-iss %d unacked/unsent %u/%u written %llu got %llu check: "
+		      "%s\n",
+		(int)(peer_tcb(&p)->snd.una.v - iss), (int)(peer_tcb(&p)->snd.nxt.v - iss),
+		info.unsent, peer_tcb(&p)->send.len, (unsigned long long)written,
+		(unsigned long long)got, wrong ? wrong : "well");
 	assert_true(tern_tcp_write(p.stack, p.conn, block, 1000) == 1000);
 	bool heard = false;
 	for (unsigned k = 0; k < 20 && peer_expect(&p, 5 * SEC); k++)
 		if (p.last.data_len) {
 			heard = true;
 			uint64_t at = (UINT64_C(1) << 32) + (p.last.seq.v - (iss + 1));
-			print_message("stream offset %llu: got byte %u, should be %u\n", (unsigned long long)at,
-				p.last.data[0], text(at));
+			print_message("stream offset %llu: got byte %u, should be %u\n",
+				(unsigned long long)at, p.last.data[0], text(at));
 			assert_int_equal(p.last.data[0], text(at));
 			break;
 		}
@@ -100,7 +103,8 @@ static void a_stream_that_pauses_at_its_beginning_goes_on(void **state)
 	assert_int_equal(tern_tcp_write(p.stack, p.conn, block, 1000), 1000);
 	bool sent = peer_expect(&p, 3600 * SEC);
 	const char *wrong = tern_stack_check(p.stack);
-	print_message("an hour later: %s; check: %s\n", sent ? "sent" : "nothing sent", wrong ? wrong : "well");
+	print_message("an hour later: %s; check: %s\n", sent ? "sent" : "nothing sent",
+		wrong ? wrong : "well");
 	assert_true(sent);
 	peer_close(&p);
 }
