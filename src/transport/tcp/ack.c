@@ -39,7 +39,9 @@ static void advance(struct arrival *a, struct ack_info *info)
 	uint32_t bytes = info->acked - info->syn_acked - info->fin_acked;
 	tern_ring_consume(&tcb->send, &a->tcp->core->chunks, bytes);
 	tcb->snd.una = ack;
-	tcb->flags &= ~TCB_RETRANSMIT_DUE;
+	tcb->flags = (tcb->flags & ~TCB_RETRANSMIT_DUE) | TCB_SYN_ACKED;
+	if (tcb->side)
+		tcb->side->unmoved = 0;
 	/* A SYN-ACK that is no longer needed still owes the peer's SYN its acknowledgement. */
 	if (info->syn_acked && tcb->flags & TCB_SYN_DUE)
 		tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW;

@@ -5,7 +5,7 @@ static const char *check_sequence(const struct tcb *tcb)
 {
 	if (!seq_leq(tcb->snd.una, tcb->snd.nxt))
 		return "SND.UNA is beyond SND.NXT";
-	if (!tcb_in(tcb, STATE(CLOSED)) && !seq_eq(tcb->snd.nxt, tcb->snd.iss) &&
+	if (!tcb_in(tcb, STATE(CLOSED)) && !tcb_syn_unsent(tcb) &&
 		!seq_leq(tcb->snd.nxt,
 			seq_add(tcb_data_end(tcb), tcb->flags & TCB_FIN_SENT ? 1 : 0)))
 		return "SND.NXT is beyond what was written";
@@ -20,6 +20,8 @@ static const char *check_sequence(const struct tcb *tcb)
 static const char *check_receiving(const struct tcb *tcb)
 {
 	struct range r;
+	if (tcb->side && !!tcb->side->holes_link != !!tcb->side->ranges.count)
+		return "text out of order, and not on the list of holes";
 	if (!tcb->side || !tern_rangeset_first(&tcb->side->ranges, &r))
 		return NULL;
 	if (!seq_lt(tcb->rcv.nxt, r.lo))

@@ -54,7 +54,10 @@ static uint64_t hash(const struct tcp *tcp, const struct ip_in *in, const struct
 static uint32_t bake(const struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg,
 	tern_seq irs, uint64_t when, uint8_t class)
 {
-	uint32_t proof = (uint32_t)hash(tcp, in, seg, irs, when << CLASS_BITS | class);
+	/* The scale we told goes in too: should it be another when the ACK comes, the cookie is
+	 * void. */
+	uint64_t scale = (uint64_t)tern_window_scale(tcp) << 56;
+	uint32_t proof = (uint32_t)hash(tcp, in, seg, irs, scale | when << CLASS_BITS | class);
 	uint32_t mask = (uint32_t)hash(tcp, in, seg, irs, UINT64_MAX);
 	uint32_t low = (uint32_t)(when & ((1 << EPOCH_BITS) - 1)) << CLASS_BITS | class;
 	return proof << HASH_SHIFT | ((low ^ mask) & ((1 << HASH_SHIFT) - 1));

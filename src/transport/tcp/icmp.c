@@ -10,10 +10,9 @@ static bool in_flight(const struct tcb *tcb, tern_seq quoted)
 /* Sends what no longer fits again in smaller segments (RFC 1191 6.5). */
 static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 {
-	uint32_t before = tern_tcb_path_mss(tcp, tcb);
 	tern_path_too_big(tcp->ip, tcb->path, mtu);
 	uint32_t mss = tern_tcb_path_mss(tcp, tcb);
-	if (mss >= before || tcb->mss <= mss)
+	if (tcb->mss <= mss) /* old news; of the path alone it may be another connection's */
 		return;
 	tcb->mss = (uint16_t)mss;
 	if (!tcb->side || tcb_syn_unacked(tcb))

@@ -9,7 +9,8 @@
 
 /* --- first: sequence number ------------------------------------------------------------- */
 
-/* RFC 7323 5.2 R1. A reset is exempt (5.2); a timestamp older than 24 days proves nothing. */
+/* RFC 7323 5.2 R1. A reset is exempt and does not come here; a timestamp older than 24 days proves
+ * nothing. */
 static bool paws_rejects(const struct arrival *a)
 {
 	const struct tcb *tcb = a->tcb;
@@ -20,7 +21,7 @@ static bool paws_rejects(const struct arrival *a)
 
 static struct verdict check_timestamps(const struct arrival *a)
 {
-	if (!(a->tcb->flags & TCB_TIMESTAMPS) || a->seg->flags & TCP_RST)
+	if (!(a->tcb->flags & TCB_TIMESTAMPS))
 		return CONTINUE;
 	/* RFC 7323 3.2: SHOULD silently drop. */
 	if (!(a->seg->options.has & TCP_OPT_TIMESTAMP))
@@ -31,17 +32,18 @@ static struct verdict check_timestamps(const struct arrival *a)
 	return verdict(a->seg->data_len ? VERDICT_ACK : VERDICT_ACK_PACED, TERN_DROP_TCP_PAWS);
 }
 
+void tern_take_syn_off(struct tcp_segment *seg)
+{
+	seg->flags &= (uint16_t)~TCP_SYN;
+	seg->seq = seq_add(seg->seq, 1);
+	seg->len--;
+}
+
 /* Cuts off what lies before rcv.nxt (step one: "may be tailored"). */
 static void trim_front(struct arrival *a, uint32_t cut)
 {
 	struct tcp_segment *seg = a->seg;
 	a->trimmed = true;
-	if (seg->flags & TCP_SYN) {
-		seg->flags &= (uint16_t)~TCP_SYN;
-		seg->seq = seq_add(seg->seq, 1);
-		seg->len--;
-		cut--;
-	}
 	if (cut > seg->data_len)
 		cut = seg->data_len;
 	if (seg->urgent > cut)
@@ -71,18 +73,16 @@ static void trim_back(struct arrival *a, uint32_t excess)
 static struct verdict unacceptable(struct arrival *a, enum tern_drop why)
 {
 	const struct tcp_segment *seg = a->seg;
-	if (seg->flags & TCP_RST)
-		return verdict(VERDICT_DROP, TERN_DROP_TCP_RST_OUT_OF_WINDOW);
-	if (seg->flags & TCP_SYN)
-		return verdict(VERDICT_CHALLENGE, TERN_DROP_TCP_SYN_CHALLENGED);
-	/* TIME-WAIT: the peer's FIN again: acknowledge it and restart the 2 MSL timeout. */
-	if (a->tcb->state == TERN_TCP_TIME_WAIT && seg->flags & TCP_FIN)
+	bool last = seq_eq(seq_add(seg->seq, seg->len), a->tcb->rcv.nxt);
+	/* TIME-WAIT: the peer's FIN again, not any: acknowledge it and restart the 2 MSL timeout.
+	 */
+	if (a->tcb->state == TERN_TCP_TIME_WAIT && seg->flags & TCP_FIN && last)
 		tern_timer_time_wait(a->tcp, a->tcb);
 	return verdict(seg->len ? VERDICT_ACK : VERDICT_ACK_PACED, why);
 }
 
 /* The acceptability test of RFC 9293 3.4 (table 6) and the trimming after it. */
-static struct verdict check_window(struct arrival *a)
+struct verdict tern_window_step(struct arrival *a)
 {
 	struct tcp_segment *seg = a->seg;
 	const struct tcb *tcb = a->tcb;
@@ -108,24 +108,21 @@ static struct verdict check_window(struct arrival *a)
 	return CONTINUE;
 }
 
-/* RFC 7323 4.3: TS.Recent moves only for a segment that covers Last.ACK.sent. */
-static void remember_timestamp(const struct arrival *a)
+/* RFC 5961 3.2: a reset counts by its own number, whatever text it carries. */
+static struct verdict check_reset(const struct arrival *a)
 {
-	struct tcb *tcb = a->tcb;
-	const struct tcp_options *o = &a->seg->options;
-	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
-		return;
-	/* No older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
-	if (seq_gt(a->seg->seq, tcb->rcv.acked))
-		return;
-	tcb->ts_recent = o->tsval;
-	tcb->ts_recent_at = now_ms(a->tcp);
+	uint32_t ahead = seq_diff(a->seg->seq, a->tcb->rcv.nxt);
+	return ahead <= tcb_offered(a->tcb)
+		       ? CONTINUE
+		       : verdict(VERDICT_DROP, TERN_DROP_TCP_RST_OUT_OF_WINDOW);
 }
 
 static struct verdict sequence_step(struct arrival *a)
 {
 	struct tcb *tcb = a->tcb;
 	struct tcp_segment *seg = a->seg;
+	if (seg->flags & TCP_RST)
+		return check_reset(a);
 	/* The peer's SYN again, in SYN_RECEIVED: our SYN-ACK was lost; or, in a simultaneous open,
 	 * it is the peer's SYN-ACK (figure 8), whose ACK counts. */
 	if (tcb_syn_unacked(tcb) && seg->flags & TCP_SYN && seq_eq(seg->seq, tcb->rcv.irs)) {
@@ -135,14 +132,12 @@ static struct verdict sequence_step(struct arrival *a)
 			tern_want_send(a->tcp, tcb);
 			return verdict(VERDICT_DROP, TERN_DROP_TCP_OLD_DUPLICATE);
 		}
-		trim_front(a, 1);
+		tern_take_syn_off(seg);
 	}
+	if (seg->flags & TCP_SYN) /* step four challenges it, whatever its number */
+		return CONTINUE;
 	struct verdict v = check_timestamps(a);
-	if (v.kind == VERDICT_CONTINUE)
-		v = check_window(a);
-	if (v.kind == VERDICT_CONTINUE && !(seg->flags & TCP_RST))
-		remember_timestamp(a);
-	return v;
+	return v.kind == VERDICT_CONTINUE ? tern_window_step(a) : v;
 }
 
 /* --- second: RST; third, security and compartment, is obsolete -------------------------------- */
@@ -176,6 +171,25 @@ static struct verdict syn_step(struct arrival *a)
 	return verdict(VERDICT_CHALLENGE, TERN_DROP_TCP_SYN_CHALLENGED);
 }
 
+/*
+ * RFC 7323 4.3: TS.Recent moves only for a segment that covers Last.ACK.sent.
+ * DEVIATES: and, as in RFC 5961 5, only when step five believed its acknowledgement: a number
+ * guessed alone must not freeze the connection.
+ */
+static struct verdict timestamp_step(struct arrival *a)
+{
+	struct tcb *tcb = a->tcb;
+	const struct tcp_options *o = &a->seg->options;
+	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
+		return CONTINUE;
+	/* No older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
+	if (seq_gt(a->seg->seq, tcb->rcv.acked))
+		return CONTINUE;
+	tcb->ts_recent = o->tsval;
+	tcb->ts_recent_at = now_ms(a->tcp);
+	return CONTINUE;
+}
+
 /* --- sixth: URG ---------------------------------------------------------------------- */
 
 /* RFC 6093: the pointer names the byte after the urgent ones; the data stays in line. */
@@ -204,10 +218,20 @@ static struct verdict urgent_step(struct arrival *a)
 /* At most one such reply in tcp_invalid_ratelimit, counted per connection: a counter that all
  * share would tell a stranger about others (CVE-2016-5696), and two desynchronised peers would
  * answer each other for ever. */
+static bool too_soon(const struct tcp *tcp, uint32_t last)
+{
+	return last && now_ms(tcp) - last < (uint32_t)tcp->core->set.tcp_invalid_ratelimit;
+}
+
+bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side)
+{
+	return too_soon(tcp, side->last_challenge) || too_soon(tcp, side->last_oow_ack);
+}
+
 static bool may_reply(struct arrival *a, uint32_t *last, enum tern_counter skipped)
 {
 	uint32_t now = now_ms(a->tcp);
-	if (*last && now - *last < (uint32_t)a->tcp->core->set.tcp_invalid_ratelimit) {
+	if (too_soon(a->tcp, *last)) {
 		core_count(a->tcp->core, skipped);
 		return false;
 	}
@@ -275,6 +299,7 @@ static step *const steps[] = {
 	reset_step,
 	syn_step,
 	tern_ack_step,
+	timestamp_step,
 	urgent_step,
 	tern_text_step,
 	tern_fin_step,

@@ -25,10 +25,9 @@ static uint32_t probes_max(const struct tcp *tcp, const struct tcb_side *side)
 	return side->keep_count ? side->keep_count : (uint32_t)tcp->core->set.tcp_keepalive_probes;
 }
 
-/* The time since a tick: of less than 78 hours. */
-static uint64_t since(const struct tcp *tcp, uint32_t tick)
+static uint64_t since(const struct tcp *tcp, uint64_t then)
 {
-	return (uint64_t)(ticks(tcp->core->now) - tick) << WHEEL_TICK_LOG2;
+	return tcp->core->now - then;
 }
 
 bool tern_keepalive_in_use(const struct tcb_side *side)
@@ -39,7 +38,7 @@ bool tern_keepalive_in_use(const struct tcb_side *side)
 
 void tern_keepalive_heard(const struct tcp *tcp, struct tcb_side *side)
 {
-	side->heard_at = ticks(tcp->core->now);
+	side->heard_at = tcp->core->now;
 	side->keep_probes = 0;
 }
 
@@ -76,7 +75,7 @@ uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb)
 		return 0;
 	}
 	side->keep_probes++;
-	side->probed_at = ticks(tcp->core->now);
+	side->probed_at = tcp->core->now;
 	tcb->flags |= TCB_PROBE_DUE;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPKeepAlive);
 	tern_want_send(tcp, tcb);
@@ -88,7 +87,7 @@ uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb)
 void tern_user_timeout_begin(const struct tcp *tcp, struct tcb *tcb, uint64_t waited)
 {
 	if (tcb->side)
-		tcb->side->stalled_at = ticks(tcp->core->now - waited);
+		tcb->side->stalled_at = tcp->core->now - waited;
 }
 
 uint64_t tern_user_timeout_left(const struct tcp *tcp, const struct tcb *tcb)

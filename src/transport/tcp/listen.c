@@ -113,9 +113,8 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct ip_in
 	struct tcb *tcb = tern_tcb_new(tcp, &ends, &err);
 	if (!tcb)
 		return NULL;
-	const struct settings *set = &tcp->core->set;
 	tcb->flags |= TCB_PASSIVE | TCB_UNACCEPTED | TCB_SYN_DUE;
-	tern_tcb_offer(set, tcb);
+	tern_tcb_offer(tcp, tcb);
 	tcb->user = l->user;
 	if (l->rcvbuf)
 		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
@@ -181,7 +180,7 @@ static struct tcb *accept_cookie(struct tcp *tcp, struct listener *l, const stru
 	return tcb;
 }
 
-static enum tern_drop refuse_syn(const struct tcp *tcp, const struct listener *l)
+enum tern_drop tern_listen_refuses(const struct tcp *tcp, const struct listener *l)
 {
 	if (accept_queue_full(l))
 		return TERN_DROP_TCP_LISTEN_OVERFLOW;
@@ -194,9 +193,10 @@ static enum tern_drop refuse_syn(const struct tcp *tcp, const struct listener *l
 static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
 	const struct tcp_segment *seg, uint32_t iss_floor)
 {
-	int32_t cookies = tcp->core->set.tcp_syncookies;
-	enum tern_drop why =
-		seg->flags & TCP_FIN ? TERN_DROP_TCP_FLAGS : refuse_syn(tcp, l); /* third */
+	/* A cookie's ISN lies where it must, which may be among a former connection's numbers. */
+	int32_t cookies = iss_floor ? 0 : tcp->core->set.tcp_syncookies;
+	enum tern_drop why = seg->flags & TCP_FIN ? TERN_DROP_TCP_FLAGS
+						  : tern_listen_refuses(tcp, l); /* third */
 	bool full = why == TERN_DROP_TCP_SYN_BACKLOG;
 	if (full && cookies)
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPReqQFullDoCookies);

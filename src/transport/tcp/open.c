@@ -8,9 +8,9 @@ void tern_open_learn(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 	tern_tcb_set_mss(tcp, tcb, o->has & TCP_OPT_MSS ? o->mss : 0);
 	if (tcb->flags & TCB_WSCALE && o->has & TCP_OPT_WSCALE) {
 		tcb->snd_wscale = o->wscale & 0xfu;
-		tcb->rcv_wscale = tern_window_scale(tcp) & 0xfu;
 	} else {
 		tcb->flags &= ~TCB_WSCALE;
+		tcb->rcv_wscale = 0;
 	}
 	if (!(o->has & TCP_OPT_SACK_OK))
 		tcb->flags &= ~TCB_SACK;
@@ -67,14 +67,13 @@ static void established(struct arrival *a)
 	tern_rtt_sample(a->tcp, tcb, a->seg);
 	tcb->snd.una = a->seg->ack;
 	tern_timer_nothing_in_flight(a->tcp, tcb);
-	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW;
+	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW | TCB_SYN_ACKED;
 	tcb->backoff = lost;
 	tern_open_done(a->tcp, tcb, TERN_CAUSE_SYN_ACK);
 	/* Text or FIN on a SYN-ACK is queued as if it had come alone (3.10.7.3, "return"). */
-	a->seg->flags &= (uint16_t)~TCP_SYN;
-	a->seg->seq = seq_add(a->seg->seq, 1);
-	a->seg->len--;
-	if (a->seg->len && tern_text_step(a).kind == VERDICT_CONTINUE && a->tcb)
+	tern_take_syn_off(a->seg);
+	if (a->seg->len && tern_window_step(a).kind == VERDICT_CONTINUE &&
+		tern_text_step(a).kind == VERDICT_CONTINUE && a->tcb)
 		tern_fin_step(a);
 }
 

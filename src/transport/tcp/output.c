@@ -198,7 +198,7 @@ static bool plan_syn(struct tcb *tcb, struct plan *plan)
 	bool ack = tcb->state != TERN_TCP_SYN_SENT;
 	plan->seq = tcb->snd.iss;
 	plan->flags = (uint16_t)(TCP_SYN | (ack ? TCP_ACK : 0));
-	plan->retransmit = !seq_eq(tcb->snd.nxt, tcb->snd.iss);
+	plan->retransmit = !tcb_syn_unsent(tcb);
 	plan->reason = (uint8_t)(ack ? TERN_RTX_SYN_ACK : TERN_RTX_SYN);
 	return true;
 }

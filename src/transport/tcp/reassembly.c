@@ -12,17 +12,46 @@ static uint32_t offset_of(const struct tcb *tcb, tern_seq s)
 	return tcb->receive.len + seq_diff(s, tcb->rcv.nxt);
 }
 
+/* Keeps tcp.holes: who holds text out of order, in the order they began to. */
+void tern_holes_changed(struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_side *side = tcb->side;
+	bool listed = side->holes_link, holds = side->ranges.count;
+	if (holds && !listed) {
+		side->holes_next = NULL;
+		side->holes_link = tcp->holes.tail;
+		*tcp->holes.tail = tcb;
+		tcp->holes.tail = &side->holes_next;
+	}
+	if (!holds && listed) {
+		*side->holes_link = side->holes_next;
+		if (side->holes_next)
+			side->holes_next->side->holes_link = side->holes_link;
+		else
+			tcp->holes.tail = side->holes_link;
+		side->holes_link = NULL;
+	}
+}
+
 static void forget_out_of_order(struct tcp *tcp, struct tcb *tcb)
 {
 	core_add(tcp->core, TERN_COUNT_TcpExtOfoPruned, tcb->side->ranges.count);
 	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
 	tern_ring_forget(&tcb->receive, &tcp->core->chunks, tcb->receive.len);
+	tern_holes_changed(tcp, tcb);
 }
 
-/* Memory is short: bytes beyond a hole may go, though SACK reported them (RFC 2018 8). */
-static bool renege(struct tcp *tcp, struct tcb *tcb)
+/*
+ * Memory is short: bytes beyond a hole may go, though SACK reported them (RFC 2018 8). First those
+ * that have waited longest for their hole to be filled, whosever they are: nobody may keep others
+ * from being heard by holding bytes that nobody can read. False if there are none but `spare`'s.
+ */
+static bool renege(struct tcp *tcp, const struct tcb *spare)
 {
-	if (!tcb->side->ranges.count)
+	struct tcb *tcb = tcp->holes.head;
+	if (tcb == spare && tcb)
+		tcb = tcb->side->holes_next;
+	if (!tcb)
 		return false;
 	forget_out_of_order(tcp, tcb);
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPRcvCollapsed);
@@ -65,6 +94,7 @@ static uint32_t take_in_order(struct tcp *tcp, struct tcb *tcb, struct range r, 
 	uint32_t n = seq_diff(stop, r.lo);
 	tern_ring_extend(&tcb->receive, n);
 	tern_rangeset_remove_below(ranges, &tcp->range_nodes, stop);
+	tern_holes_changed(tcp, tcb);
 	return n;
 }
 
@@ -108,7 +138,7 @@ static struct verdict in_order(struct arrival *a, struct range r)
 	struct tcb *tcb = a->tcb;
 	bool fills_hole = tcb->side->ranges.count;
 	uint32_t n = take_in_order(tcp, tcb, r, a->seg->data);
-	if (n < a->seg->data_len && renege(tcp, tcb)) {
+	while (n < a->seg->data_len && renege(tcp, NULL)) {
 		struct range rest = {seq_add(r.lo, n), r.hi};
 		tcb->rcv.nxt = rest.lo;
 		n += take_in_order(tcp, tcb, rest, a->seg->data + n);
@@ -144,6 +174,8 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 	if (tcb->acks_owed < UINT8_MAX)
 		tcb->acks_owed++;
 	uint32_t max = (uint32_t)tcp->core->set.tcp_max_ranges;
+	if (core_pressed(tcp->core))
+		renege(tcp, tcb);
 	tern_seq stop = store_gaps(tcp, tcb, r, a->seg->data);
 	struct range held = {r.lo, stop};
 	int err = seq_lt(held.lo, held.hi)
@@ -156,6 +188,7 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 			err == TERN_ENOSPC ? TERN_DROP_TCP_RANGES_FULL : TERN_DROP_TCP_MEMORY);
 	}
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPOFOQueue);
+	tern_holes_changed(tcp, tcb);
 	tern_sack_touched(side, r.lo);
 	tern_timer_busy(tcp, tcb);
 	return CONTINUE;

@@ -73,11 +73,16 @@ uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb)
 	return (uint64_t)tcb->srtt * 1000 + (margin > floor ? margin : floor);
 }
 
-uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb)
+uint64_t tern_rto_after(const struct tcp *tcp, const struct tcb *tcb, unsigned tries)
 {
 	uint64_t most = (uint64_t)tcp->core->set.tcp_rto_max_ms * MS;
 	uint64_t rto = tern_rto(tcp, tcb);
-	for (unsigned i = 0; i < tcb->backoff && rto < most; i++)
+	for (unsigned i = 0; i < tries && rto < most; i++)
 		rto *= 2;
 	return rto < most ? rto : most;
+}
+
+uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tern_rto_after(tcp, tcb, tcb->backoff);
 }

@@ -21,7 +21,7 @@ static void add_options(struct tcp *tcp, struct tcb *tcb, struct tcp_segment *s)
 	o->mss = tcb->adv_mss;
 	if (tcb->flags & TCB_WSCALE) {
 		o->has |= TCP_OPT_WSCALE;
-		o->wscale = tern_window_scale(tcp);
+		o->wscale = tcb->rcv_wscale;
 	}
 	if (tcb->flags & TCB_SACK)
 		o->has |= TCP_OPT_SACK_OK;

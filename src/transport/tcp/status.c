@@ -10,7 +10,7 @@ static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->snd_nxt = tcb->snd.nxt.v;
 	out->snd_wnd = tcb->snd.wnd;
 	out->unacked = live ? tcb_flight(tcb) : 0;
-	out->unsent = !live || fin_sent || seq_eq(tcb->snd.nxt, tcb->snd.iss)
+	out->unsent = !live || fin_sent || tcb_syn_unsent(tcb)
 			      ? (live && !fin_sent ? tcb->send.len : 0)
 			      : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
 	out->sndbuf = tcb->sndbuf;
@@ -153,6 +153,7 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		break;
 	case TERN_TCP_SNDBUF:
 		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
+		tern_tell_room(tcp, tcb);
 		break;
 	case TERN_TCP_KEEPALIVE:
 	case TERN_TCP_KEEPIDLE:

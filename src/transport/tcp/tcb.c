@@ -26,6 +26,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 		tcp->ready[i].tail = &tcp->ready[i].head;
 		tcp->parked[i].tail = &tcp->parked[i].head;
 	}
+	tcp->holes.tail = &tcp->holes.head;
 	tcp->rst_at = core->now;
 	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;
 }
@@ -119,6 +120,7 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 	if (!tcb->side)
 		return;
 	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
+	tern_holes_changed(tcp, tcb);
 	tern_pool_put(&tcp->sides, tcb->side);
 	tcb->side = NULL;
 }
@@ -128,6 +130,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
 		side->fin_early || side->unanswered || tern_keepalive_in_use(side) ||
+		tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);
@@ -195,26 +198,36 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 	tcb->mss = (uint16_t)mss;
 }
 
-void tern_tcb_offer(const struct settings *set, struct tcb *tcb)
+void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 {
-	if (set->tcp_window_scaling)
+	const struct settings *set = &tcp->core->set;
+	if (set->tcp_window_scaling) {
 		tcb->flags |= TCB_WSCALE;
+		tcb->rcv_wscale = tern_window_scale(tcp) & 0xfu;
+	}
 	if (set->tcp_timestamps)
 		tcb->flags |= TCB_TIMESTAMPS;
 	if (set->tcp_sack)
 		tcb->flags |= TCB_SACK;
 }
 
-#define BUFFER_MIN 2304u /* Linux's SOCK_MIN_RCVBUF, about */
+#define BUFFER_MIN 2304u      /* Linux's SOCK_MIN_RCVBUF, about */
+#define BUFFER_MAX (1u << 30) /* the settings' bound too: what a ring holds and a window can say   \
+			       */
+
+static uint32_t buffer_size(uint32_t bytes)
+{
+	return bytes < BUFFER_MIN ? BUFFER_MIN : at_most(bytes, BUFFER_MAX);
+}
 
 void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes)
 {
-	tcb->rcvbuf = bytes > BUFFER_MIN ? bytes : BUFFER_MIN;
+	tcb->rcvbuf = buffer_size(bytes);
 	tcb->flags |= TCB_RCVBUF_FIXED;
 }
 
 void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes)
 {
-	tcb->sndbuf = bytes > BUFFER_MIN ? bytes : BUFFER_MIN;
+	tcb->sndbuf = buffer_size(bytes);
 	tcb->flags |= TCB_SNDBUF_FIXED;
 }

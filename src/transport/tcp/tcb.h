@@ -50,6 +50,7 @@
 #define TCB_HASHED         (1u << 25) /* in the demultiplexing table */
 #define TCB_PARKED         (1u << 26) /* waits for its neighbour, on the parked queue */
 #define TCB_SENT_TOLD      (1u << 27) /* TERN_EV_SENT was raised */
+#define TCB_SYN_ACKED      (1u << 28) /* our SYN is acknowledged: snd.una may meet snd.iss again */
 
 enum recovery_mode {
 	RECOVERY_OPEN,
@@ -69,6 +70,7 @@ struct tcb_side {
 	bool fin_early;          /* FIN arrived out of order, at fin_seq */
 	bool recover_ahead;      /* a recovery ended at `recover` and snd.una has not passed it */
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
+	uint8_t unmoved;         /* and since snd.una last moved */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
 	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */
 	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */
@@ -88,9 +90,10 @@ struct tcb_side {
 	bool keepalive;
 	uint8_t keep_count, keep_probes;          /* 0: the setting; probes unanswered */
 	uint32_t user_timeout;                    /* ms; 0: none (RFC 5482) */
-	uint32_t heard_at, probed_at, stalled_at; /* ticks: last acceptable segment, last probe,
-						     what is not acknowledged was sent */
+	uint64_t heard_at, probed_at, stalled_at; /* ns: last acceptable segment, last probe, what
+						     is not acknowledged was sent */
 	uint64_t timed_at;                        /* ns */
+	struct tcb *holes_next, **holes_link;     /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 };
@@ -173,6 +176,7 @@ struct tcp {
 	struct siphash_key table_key, isn_key, port_key, ts_key, cookie_key;
 	uint64_t cookie_clock; /* ns to add to the stack's time: epochs count from there */
 	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
+	struct send_queue holes; /* connections that hold text out of order, longest first */
 	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
 	uint64_t rst_at;
 	uint32_t rst_tokens;
@@ -249,7 +253,12 @@ static inline uint32_t tcb_flight(const struct tcb *tcb)
 
 static inline bool tcb_syn_unacked(const struct tcb *tcb)
 {
-	return seq_eq(tcb->snd.una, tcb->snd.iss);
+	return !(tcb->flags & TCB_SYN_ACKED);
+}
+
+static inline bool tcb_syn_unsent(const struct tcb *tcb)
+{
+	return tcb_syn_unacked(tcb) && seq_eq(tcb->snd.nxt, tcb->snd.iss);
 }
 
 /* What the timestamps option takes of a segment, padding included. */

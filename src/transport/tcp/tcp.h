@@ -56,7 +56,7 @@ void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cau
 /* Frees a TCB outright, whatever it is linked to; no event. */
 void tern_tcb_free(struct tcp *tcp, struct tcb *tcb);
 /* Flags for the options our SYN will offer, by the settings. */
-void tern_tcb_offer(const struct settings *set, struct tcb *tcb);
+void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb);
 /* A buffer of the user's size: no auto-tuning. */
 void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes);
 void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes);
@@ -96,7 +96,20 @@ uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb);
 void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to,
 	enum tern_cause cause);
 
+/* --- input.c: steps that opening shares ------------------------------------------------- */
+
+/* The acceptability test of RFC 9293 3.4; cuts the segment down to the window. */
+struct verdict tern_window_step(struct arrival *a);
+/* Leaves the text and FIN that follow a SYN. */
+void tern_take_syn_off(struct tcp_segment *seg);
+/* Whether a reply to an invalid segment would come too soon after the last: the side block, which
+ * knows when that was, must stay. */
+bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
+
 /* --- listen.c ------------------------------------------------------------------------- */
+
+/* Why a listener would not keep another half-open connection; TERN_DROP_NONE if it would. */
+enum tern_drop tern_listen_refuses(const struct tcp *tcp, const struct listener *l);
 
 /* cookie.c: answers a SYN without keeping anything of it. */
 void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
@@ -143,7 +156,9 @@ void tern_rtt_cancel(struct tcb *tcb);
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 /* The RTO without backoff, ns (RFC 6298 2). */
 uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
-/* With backoff and the upper bound. */
+/* As backed off after that many timeouts, with the upper bound. */
+uint64_t tern_rto_after(const struct tcp *tcp, const struct tcb *tcb, unsigned tries);
+/* And after those there were. */
 uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
@@ -163,6 +178,9 @@ int tern_keepalive_set(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option op
 	int64_t value);
 int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
 	enum tern_tcp_option option);
+/* After the ranges of text out of order changed: who has some gives it back when memory is short.
+ */
+void tern_holes_changed(struct tcp *tcp, struct tcb *tcb);
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
 struct verdict tern_fin_step(struct arrival *a);

@@ -16,9 +16,13 @@ static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
 	return at ? at : 1;
 }
 
-static bool due(const struct tcp *tcp, uint32_t at)
+/* Deadlines lie at or after that of the wheel's entry, by less than 39 hours; how long ago that
+ * was matters not. */
+static bool due(const struct tcp *tcp, const struct tcb *tcb, uint32_t at)
 {
-	return at && (int32_t)(ticks(tcp->core->now) - at) >= 0;
+	uint64_t entry = tcb->timer.deadline >> WHEEL_TICK_LOG2;
+	uint64_t deadline = entry + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)entry);
+	return at && deadline <= tcp->core->now >> WHEEL_TICK_LOG2;
 }
 
 static uint64_t to_ns(const struct tcp *tcp, uint32_t at)
@@ -153,6 +157,22 @@ void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
 }
 
 /*
+ * While the peer's window is closed but it still answers, we never give up (RFC 6429, MUST-37). An
+ * orphan is another matter: nobody would miss it, and it must end, however its window is opened
+ * and closed again, as long as nothing is taken; but not before the probes would be as rare as
+ * they get (as Linux), or a small RTO would cut a slow reader off.
+ */
+static uint32_t tries_at_closed_window(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t rarest = (uint64_t)tcp->core->set.tcp_rto_max_ms * MS;
+	if (!tcb->side)
+		return 0;
+	if (tcb->flags & TCB_ORPHAN && tern_rto_after(tcp, tcb, tcb->side->unmoved) >= rarest)
+		return tcb->side->unmoved;
+	return tcb->side->unanswered;
+}
+
+/*
  * R2 of RFC 9293 3.8.3: how often we try before giving up.
  * DEVIATES: MUST-23 wants three minutes for a SYN; tcp_syn_retries has Linux's default, 127 s, and
  * 7 gives 255 s.
@@ -171,13 +191,8 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 		limit = s->tcp_synack_retries;
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
 		limit = s->tcp_orphan_retries;
-	/* While the peer's window is closed but it still answers, never (RFC 6429, MUST-37). An
-	 * orphan is another matter: nobody would miss it, and it must end; but not before the
-	 * probes are as rare as they get (as Linux), or a small RTO would cut a slow reader off. */
-	bool spared = !(tcb->flags & TCB_ORPHAN) ||
-		      tern_rto_backed_off(tcp, tcb) < (uint64_t)s->tcp_rto_max_ms * MS;
-	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0 && spared)
-		tries = tcb->side ? tcb->side->unanswered : 0;
+	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0)
+		tries = tries_at_closed_window(tcp, tcb);
 	return (int64_t)tries >= limit;
 }
 
@@ -189,6 +204,8 @@ static void back_off(const struct tcp *tcp, struct tcb *tcb)
 		tcb->backoff++;
 	if (tcb->side && tcb->side->unanswered < UINT8_MAX)
 		tcb->side->unanswered++;
+	if (tcb->side && tcb->side->unmoved < UINT8_MAX)
+		tcb->side->unmoved++;
 }
 
 static void give_up(struct tcp *tcp, struct tcb *tcb)
@@ -226,7 +243,8 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 	tcb->rexmt_at = 0;
 	tcb->flags &= ~TCB_PERSIST;
 	tern_trace_timer(tcp, tcb, TERN_TIMER_PERSIST, true, tcp->core->now);
-	if (tcb->send.len == 0 && !(tcb->flags & TCB_FIN_QUEUED)) { /* starved */
+	bool waiting = tcb->send.len || tcb->flags & TCB_FIN_QUEUED;
+	if (tcb_syn_unacked(tcb) || !waiting) { /* starved */
 		tern_tell_room(tcp, tcb);
 		return true;
 	}
@@ -289,15 +307,17 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 
 static void expire(struct tcp *tcp, struct tcb *tcb)
 {
-	if (due(tcp, tcb->rexmt_at)) {
+	bool retransmit = due(tcp, tcb, tcb->rexmt_at), ack = due(tcp, tcb, tcb->delack_at);
+	bool linger = due(tcp, tcb, tcb->linger_at);
+	if (retransmit) {
 		bool alive = tcb->flags & TCB_PERSIST ? persist_expired(tcp, tcb)
 						      : retransmit_expired(tcp, tcb);
 		if (!alive)
 			return;
 	}
-	if (due(tcp, tcb->delack_at))
+	if (ack)
 		delayed_ack_expired(tcp, tcb);
-	if (due(tcp, tcb->linger_at) && !linger_expired(tcp, tcb))
+	if (linger && !linger_expired(tcp, tcb))
 		return;
 	rearm(tcp, tcb);
 }

@@ -20,7 +20,8 @@ bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor)
 	uint16_t flags = a->seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
 	if (flags != TCP_SYN || !syn_is_newer(a))
 		return false;
-	if (!tern_demux_listener(a->tcp, &a->in->dst, a->seg->dst_port))
+	const struct listener *l = tern_demux_listener(a->tcp, &a->in->dst, a->seg->dst_port);
+	if (!l || tern_listen_refuses(a->tcp, l) != TERN_DROP_NONE)
 		return false;
 	/* Beyond anything the old connection sent, as its peer could still hold it (MUST: larger
 	 * ISN). */

@@ -1,4 +1,5 @@
-/* Proofs of defects: each test asserts what SHOULD hold, so each failure is a defect shown. */
+/* What an attacking reader of the core once found, each seen failing: peers that bend a rule just
+ * so, and lengths of time and of buffers at the edge of a type. */
 #include "peer.h"
 #include "wire/icmpv4.h"
 
@@ -13,7 +14,7 @@ static void open_at(struct peer *p, uint32_t iss, const struct tcp_options *o)
 	peer_drain(p);
 }
 
-/* 1: an inexact RST padded with data must not reset (RFC 5961 3.2). */
+/* An inexact RST padded with data must not reset (RFC 5961 3.2). */
 static void rst_with_text_before_the_window(void **state)
 {
 	(void)state;
@@ -29,7 +30,7 @@ static void rst_with_text_before_the_window(void **state)
 	peer_close(&p);
 }
 
-/* 1b: how many numbers one packet covers. */
+/* How many numbers one packet covers. */
 static void rst_with_64k_of_text(void **state)
 {
 	(void)state;
@@ -44,7 +45,7 @@ static void rst_with_64k_of_text(void **state)
 	peer_close(&p);
 }
 
-/* 2: PMTU of two connections to one peer. */
+/* PMTU of two connections to one peer. */
 static void pmtu_of_the_second_connection(void **state)
 {
 	(void)state;
@@ -98,7 +99,7 @@ static void pmtu_of_the_second_connection(void **state)
 	peer_close(&p);
 }
 
-/* 4: sizes of buffers. */
+/* Sizes of buffers. */
 static void a_send_buffer_beyond_1_gib(void **state)
 {
 	(void)state;
@@ -106,7 +107,8 @@ static void a_send_buffer_beyond_1_gib(void **state)
 	struct tern_span spans[4];
 	open_at(&p, 1000, NULL);
 	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_SNDBUF, INT32_MAX), 0);
-	assert_true(tern_tcp_room(p.stack, p.conn, SIZE_MAX, spans, 4) > 0); /* aborts */
+	assert_true(tern_tcp_room(p.stack, p.conn, SIZE_MAX, spans, 4) > 0);
+	assert_int_equal(tern_tcp_commit(p.stack, p.conn, 0), 0);
 	peer_close(&p);
 }
 
@@ -128,11 +130,11 @@ static void a_receive_buffer_beyond_1_gib(void **state)
 	peer_drain(&p);
 	struct tern_tcp_info info = peer_info(&p);
 	print_message("unread %u, offered %u\n", info.unread, info.rcv_wnd);
-	peer_say(&p, TCP_ACK, info.rcv_wnd - 1000, block, 1000); /* aborts */
+	peer_say(&p, TCP_ACK, info.rcv_wnd - 1000, block, 1000);
 	peer_close(&p);
 }
 
-/* 5: text on a SYN-ACK beyond the window the SYN offered. */
+/* Text on a SYN-ACK beyond the window the SYN offered. */
 static void syn_ack_text_beyond_the_window(void **state)
 {
 	(void)state;
@@ -156,7 +158,7 @@ static void syn_ack_text_beyond_the_window(void **state)
 	peer_close(&p);
 }
 
-/* 6: a jump of time of more than 2^31 ticks. */
+/* A jump of time of more than 2^31 ticks. */
 static void time_jumps_two_days(void **state)
 {
 	(void)state;
@@ -173,7 +175,7 @@ static void time_jumps_two_days(void **state)
 	peer_close(&p);
 }
 
-/* 7: user timeout of four days. */
+/* User timeout of four days. */
 static void a_user_timeout_of_four_days(void **state)
 {
 	(void)state;
@@ -188,7 +190,7 @@ static void a_user_timeout_of_four_days(void **state)
 	peer_close(&p);
 }
 
-/* 8: TIME_WAIT reuse by a cookie: ISN must lie beyond the old connection's numbers. */
+/* TIME_WAIT reuse by a cookie: ISN must lie beyond the old connection's numbers. */
 static void cookie_isn_after_time_wait(void **state)
 {
 	(void)state;
@@ -221,7 +223,7 @@ static void cookie_isn_after_time_wait(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* 9: SYN with text straddling rcv.nxt is to be challenged. */
+/* SYN with text straddling rcv.nxt is to be challenged. */
 static void a_syn_just_before_the_window_with_text(void **state)
 {
 	(void)state;
@@ -240,7 +242,7 @@ static void a_syn_just_before_the_window_with_text(void **state)
 	peer_close(&p);
 }
 
-/* 10: an orphan whose peer toggles its window, never taking a byte. */
+/* An orphan whose peer toggles its window, never taking a byte. */
 static void an_orphan_pinned_by_a_toggled_window(void **state)
 {
 	(void)state;
@@ -270,7 +272,7 @@ static void an_orphan_pinned_by_a_toggled_window(void **state)
 	peer_close(&p);
 }
 
-/* 11: one byte out of order every chunk, on some connections: what others get. */
+/* One byte out of order every chunk, on some connections: what others get. */
 static void holes_of_some_starve_the_others(void **state)
 {
 	(void)state;
@@ -314,7 +316,7 @@ static void holes_of_some_starve_the_others(void **state)
 	peer_close(&p);
 }
 
-/* 12: window scale of the SYN and of what is advertised later. */
+/* Window scale of the SYN and of what is advertised later. */
 static void rmem_max_changes_during_the_handshake(void **state)
 {
 	(void)state;
@@ -337,7 +339,7 @@ static void rmem_max_changes_during_the_handshake(void **state)
 	peer_close(&p);
 }
 
-/* 13: an invalid segment's reply pace beyond a second. */
+/* An invalid segment's reply pace beyond a second. */
 static void replies_paced_at_a_minute(void **state)
 {
 	(void)state;
@@ -355,7 +357,7 @@ static void replies_paced_at_a_minute(void **state)
 	peer_close(&p);
 }
 
-/* 14: TIME_WAIT prolonged by FINs from anywhere, blind. */
+/* TIME_WAIT prolonged by FINs from anywhere, blind. */
 static void time_wait_and_blind_fins(void **state)
 {
 	(void)state;
@@ -374,7 +376,7 @@ static void time_wait_and_blind_fins(void **state)
 	peer_close(&p);
 }
 
-/* 15: SYNs at a closed window: paced? */
+/* SYNs at a closed window: paced? */
 static void syns_at_a_closed_window(void **state)
 {
 	(void)state;
@@ -398,7 +400,7 @@ static void syns_at_a_closed_window(void **state)
 	peer_close(&p);
 }
 
-/* 16: a connection of a port with itself. */
+/* A connection of a port with itself. */
 static void a_port_that_meets_itself(void **state)
 {
 	(void)state;
@@ -454,7 +456,5 @@ int main(void)
 		cmocka_unit_test(a_send_buffer_beyond_1_gib),
 		cmocka_unit_test(a_receive_buffer_beyond_1_gib),
 	};
-	const char *only = getenv("ONLY");
-	cmocka_set_test_filter(only);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
