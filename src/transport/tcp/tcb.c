@@ -212,8 +212,7 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 }
 
 #define BUFFER_MIN 2304u      /* Linux's SOCK_MIN_RCVBUF, about */
-#define BUFFER_MAX (1u << 30) /* the settings' bound too: what a ring holds and a window can say   \
-			       */
+#define BUFFER_MAX (1u << 30) /* what a ring holds and a window can say */
 
 static uint32_t buffer_size(uint32_t bytes)
 {

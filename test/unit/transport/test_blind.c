@@ -195,6 +195,28 @@ static void a_future_timestamp_out_of_order_poisons_nothing(void **state)
 	peer_close(&p);
 }
 
+static void a_guessed_number_without_an_acknowledgement_poisons_no_timestamp(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcp_options o = {.has = TCP_OPT_TIMESTAMP, .tsval = 1000};
+	char got[8];
+	peer_open(&p);
+	peer_listen(&p);
+	peer_connect(&p, 1, &o);
+	struct tcp_segment s = {.seq = seq(p.seq),
+		.ack = seq(p.ack + 0x20000000), /* of what was never sent */
+		.flags = TCP_ACK,
+		.window = 65535,
+		.options = {.has = TCP_OPT_TIMESTAMP, .tsval = 1000 + 0x40000000}};
+	peer_send(&p, &s);
+	p.tsval = 1001;
+	peer_say(&p, TCP_ACK, 0, "ab", 2);
+	assert_int_equal(tern_tcp_read(p.stack, p.conn, got, sizeof got), 2);
+	assert_int_equal(peer_drops(&p, TERN_DROP_TCP_PAWS), 0);
+	peer_close(&p);
+}
+
 static void an_old_timestamp_is_forgiven_after_24_days(void **state)
 {
 	(void)state;
@@ -290,6 +312,7 @@ int main(void)
 		cmocka_unit_test(anothers_connection_leaves_no_trace_on_ones_own),
 		cmocka_unit_test(two_confused_peers_fall_silent),
 		cmocka_unit_test(a_future_timestamp_out_of_order_poisons_nothing),
+		cmocka_unit_test(a_guessed_number_without_an_acknowledgement_poisons_no_timestamp),
 		cmocka_unit_test(an_old_timestamp_is_forgiven_after_24_days),
 		cmocka_unit_test(icmp_ends_no_established_connection),
 		cmocka_unit_test(

@@ -435,6 +435,23 @@ static void a_port_that_meets_itself(void **state)
 	peer_close(&p);
 }
 
+/* A larger send buffer is room, and who waits for room is told. */
+static void a_larger_send_buffer_wakes_the_writer(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tern_event ev;
+	open_at(&p, 1000, NULL);
+	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_SNDBUF, 4096), 0);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, block, sizeof block), 4096);
+	while (tern_event_next(p.stack, &ev))
+		assert_int_not_equal(ev.kind, TERN_EV_WRITABLE);
+	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_SNDBUF, 65536), 0);
+	assert_true(tern_event_next(p.stack, &ev));
+	assert_int_equal(ev.kind, TERN_EV_WRITABLE);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -455,6 +472,7 @@ int main(void)
 		cmocka_unit_test(a_port_that_meets_itself),
 		cmocka_unit_test(a_send_buffer_beyond_1_gib),
 		cmocka_unit_test(a_receive_buffer_beyond_1_gib),
+		cmocka_unit_test(a_larger_send_buffer_wakes_the_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
