@@ -54,6 +54,10 @@ int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opt
 	struct tern_listener *out);
 /* Takes the oldest established connection; TERN_EAGAIN when none waits. */
 int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, struct tern_conn *out);
+/* Another backlog, for what comes from now on: nothing that waits already is lost. 0 or
+ * TERN_ESTALE. */
+int tern_tcp_listen_backlog(struct tern_stack *stack, struct tern_listener listener,
+	uint32_t backlog);
 /* Stops listening; connections not yet accepted are reset. */
 int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listener);
 /*

@@ -339,6 +339,34 @@ static void t_connect_addresses(void)
 	R(connect(0, (struct sockaddr *)&sin, sizeof sin));
 }
 
+/* How many of n opens at once get through. */
+static int get_through(int l, int n)
+{
+	int through = 0;
+	for (int i = 0; i < n; i++) {
+		int c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		dial_from(c, "127.0.0.1", port_of(l));
+		settle();
+		struct pollfd p = {.fd = c, .events = POLLOUT};
+		through += poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+	}
+	return through;
+}
+
+static void t_listen_again(void)
+{
+	int l = tcp();
+	bind_to(l, "127.0.0.1", 0);
+	R(listen(l, 0));
+	R(get_through(l, 2));
+	R(listen(l, 2));
+	R(get_through(l, 3));
+	R(listen(l, 0));
+	for (int i = 0; i < 3; i++)
+		FD(accept(l, NULL, NULL));
+	R(get_through(l, 2));
+}
+
 static void t_accept_waits(void)
 {
 	int l = listener();
@@ -1218,6 +1246,7 @@ static const struct {
 	T(connect_interrupted),
 	T(connect_timeout),
 	T(connect_addresses),
+	T(listen_again),
 	T(accept_waits),
 	T(accept_bad_address),
 	T(listen_states),

@@ -260,12 +260,21 @@ static int take_port(struct sock *sock, struct call *call)
 	return 0;
 }
 
+/* As Linux: a negative one is a huge one. */
+static uint32_t backlog_of(int backlog)
+{
+	return backlog < 0 ? UINT16_MAX : (uint32_t)backlog;
+}
+
 struct verdict tern_run_listen(struct call *call)
 {
 	struct sock *sock = call->sock;
 	int backlog = (int)call->arg[1];
-	if (sock->state == SOCK_LISTENING && sock->group)
-		return returns(0); /* a change of backlog: not worth losing connections for */
+	if (sock->state == SOCK_LISTENING && sock->group) {
+		tern_tcp_listen_backlog(run_stack(sock->run), sock->group->listener,
+			backlog_of(backlog));
+		return returns(0);
+	}
 	if (sock->state != SOCK_FRESH && sock->state != SOCK_LISTENING)
 		return refuse(EINVAL);
 	int error = take_port(sock, call);
@@ -281,7 +290,7 @@ struct verdict tern_run_listen(struct call *call)
 	struct tern_endpoint shown = sock->local;
 	sock->local = at;
 	if (!group)
-		error = new_group(sock, backlog < 0 ? 65535 : (unsigned)backlog);
+		error = new_group(sock, backlog_of(backlog));
 	sock->local = shown;
 	if (error) {
 		sock->hold.listening = false;

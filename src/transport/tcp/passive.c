@@ -52,12 +52,11 @@ static int check_local(struct tcp *tcp, struct tern_endpoint *local)
 static void set_up(struct tcp *tcp, struct listener *l, const struct tern_listen_opts *opts,
 	const struct tern_endpoint *local)
 {
-	uint32_t most = (uint32_t)tcp->core->set.somaxconn;
 	memset(l, 0, sizeof *l);
 	l->generation = tern_pool_generation(&tcp->listeners);
 	l->addr = local->addr;
 	l->port = local->port;
-	l->backlog = opts->backlog < most ? opts->backlog : most;
+	l->backlog = at_most(opts->backlog, (uint32_t)tcp->core->set.somaxconn);
 	l->user = opts->user;
 	l->rcvbuf = opts->rcvbuf;
 	l->sndbuf = opts->sndbuf;
@@ -100,6 +99,17 @@ int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, str
 	if (!tcb)
 		return TERN_EAGAIN;
 	*out = (struct tern_conn){tern_pool_slot(&tcp->tcbs, tcb), tcb->generation};
+	return 0;
+}
+
+int tern_tcp_listen_backlog(struct tern_stack *stack, struct tern_listener listener,
+	uint32_t backlog)
+{
+	struct tcp *tcp = tern_stack_tcp(stack);
+	struct listener *l = find(tcp, listener);
+	if (!l)
+		return TERN_ESTALE;
+	l->backlog = at_most(backlog, (uint32_t)tcp->core->set.somaxconn);
 	return 0;
 }
 

@@ -83,6 +83,27 @@ static void the_accept_queue_holds_backlog_plus_one(void **state)
 	}
 }
 
+/* A second listen() says how many may wait from then on. */
+static void the_backlog_may_change(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct client c;
+	peer_open(&p);
+	peer_listen_backlog(&p, 0);
+	assert_true(established(&p, &c, 1000));
+	assert_false(established(&p, &c, 2000));
+	assert_int_equal(tern_tcp_listen_backlog(p.stack, p.listener, 2), 0);
+	assert_true(established(&p, &c, 1001));
+	assert_true(established(&p, &c, 1002));
+	assert_false(established(&p, &c, 2001));
+	assert_int_equal(tern_tcp_listen_backlog(p.stack, p.listener, 0), 0);
+	assert_int_equal(accept_all(&p), 3); /* those that waited are not lost */
+	assert_true(established(&p, &c, 1003));
+	assert_false(established(&p, &c, 2002));
+	peer_close(&p);
+}
+
 static void somaxconn_caps_the_backlog(void **state)
 {
 	(void)state;
@@ -459,6 +480,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_accept_queue_holds_backlog_plus_one),
+		cmocka_unit_test(the_backlog_may_change),
 		cmocka_unit_test(somaxconn_caps_the_backlog),
 		cmocka_unit_test(an_overflowing_connection_is_kept_until_there_is_room),
 		cmocka_unit_test(every_order_of_finishing_and_accepting_loses_nobody),
