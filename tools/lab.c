@@ -5,7 +5,7 @@
 #include "tools/commands.h"
 #include "tools/lab/lab.h"
 
-static const struct experiment *const parts[] = {lab_door, lab_data, lab_close};
+static const struct experiment *const parts[] = {lab_layers, lab_door, lab_data, lab_close};
 #define PARTS (sizeof parts / sizeof *parts)
 
 static int usage(FILE *to)
@@ -43,7 +43,7 @@ static int play(const struct experiment *e, const struct lab_opts *opts)
 {
 	static struct lab lab;
 	int rc = EXIT_USAGE;
-	if (lab_open(&lab, opts) == 0) {
+	if (lab_open(&lab, e, opts) == 0) {
 		lab_title(&lab, e);
 		e->play(&lab);
 		rc = lab_verdict(&lab, e) ? 0 : 1;

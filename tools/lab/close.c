@@ -276,17 +276,18 @@ static void peer_crash(struct lab *lab)
 }
 
 const struct experiment lab_close[] = {
-	{"close", {"the four-way close", "四次挥手"}, four_way},
-	{"close-three-segments", {"a close in three segments", "三次挥手的关闭"}, three_segments},
-	{"half-close", {"one direction closed, the other open", "半关闭"}, half_close},
-	{"simultaneous-close", {"both close at once", "同时关闭"}, simultaneous_close},
+	{"close", {"the four-way close", "四次挥手"}, four_way, false},
+	{"close-three-segments", {"a close in three segments", "三次挥手的关闭"}, three_segments,
+		false},
+	{"half-close", {"one direction closed, the other open", "半关闭"}, half_close, false},
+	{"simultaneous-close", {"both close at once", "同时关闭"}, simultaneous_close, false},
 	{"time-wait",
 		{"why TIME_WAIT: the last ACK is lost", "为什么有 TIME_WAIT：最后的 ACK 丢失"},
-		time_wait},
+		time_wait, false},
 	{"time-wait-reuse", {"TIME_WAIT taken over by a newer SYN", "TIME_WAIT 被更新的 SYN 接管"},
-		time_wait_reuse},
-	{"close-wait", {"a server that forgets close", "忘记 close 的服务端"}, close_wait},
-	{"rst", {"a reset", "复位"}, rst},
-	{"peer-crash", {"a peer that was started anew", "对端重启"}, peer_crash},
+		time_wait_reuse, false},
+	{"close-wait", {"a server that forgets close", "忘记 close 的服务端"}, close_wait, false},
+	{"rst", {"a reset", "复位"}, rst, false},
+	{"peer-crash", {"a peer that was started anew", "对端重启"}, peer_crash, false},
 	{0},
 };

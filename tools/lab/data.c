@@ -181,11 +181,11 @@ static void urg(struct lab *lab)
 }
 
 const struct experiment lab_data[] = {
-	{"sliding-window", {"many segments on their way", "滑动窗口"}, sliding_window},
-	{"retransmit", {"a segment is lost", "丢失与重传"}, retransmit},
-	{"backoff", {"ever longer timeouts", "越来越长的超时"}, backoff},
-	{"zero-window", {"a reader that does not read", "零窗口"}, zero_window},
-	{"keepalive", {"a peer that has vanished", "保活"}, keepalive},
-	{"urg", {"urgent data", "紧急数据"}, urg},
+	{"sliding-window", {"many segments on their way", "滑动窗口"}, sliding_window, false},
+	{"retransmit", {"a segment is lost", "丢失与重传"}, retransmit, false},
+	{"backoff", {"ever longer timeouts", "越来越长的超时"}, backoff, false},
+	{"zero-window", {"a reader that does not read", "零窗口"}, zero_window, false},
+	{"keepalive", {"a peer that has vanished", "保活"}, keepalive, false},
+	{"urg", {"urgent data", "紧急数据"}, urg, false},
 	{0},
 };

@@ -293,19 +293,19 @@ static void closed_port(struct lab *lab)
 }
 
 const struct experiment lab_door[] = {
-	{"handshake", {"the three-way handshake", "三次握手"}, handshake},
-	{"isn", {"initial sequence numbers", "初始序号"}, isn},
-	{"simultaneous-open", {"both sides open at once", "同时打开"}, simultaneous_open},
-	{"closed-port", {"nobody listens", "没有人监听"}, closed_port},
+	{"handshake", {"the three-way handshake", "三次握手"}, handshake, false},
+	{"isn", {"initial sequence numbers", "初始序号"}, isn, false},
+	{"simultaneous-open", {"both sides open at once", "同时打开"}, simultaneous_open, false},
+	{"closed-port", {"nobody listens", "没有人监听"}, closed_port, false},
 	{"syn-timeout", {"63 seconds for a SYN that comes to nothing", "SYN 超时的 63 秒"},
-		syn_timeout},
-	{"syn-flood", {"the half-open queue fills", "半连接队列被填满"}, syn_flood},
+		syn_timeout, false},
+	{"syn-flood", {"the half-open queue fills", "半连接队列被填满"}, syn_flood, false},
 	{"syn-cookie", {"the same flood, and the client gets in", "同样的洪水，客户端仍能进来"},
-		syn_cookie},
+		syn_cookie, false},
 	{"accept-overflow-drop",
 		{"the accept queue is full: the ACK is dropped", "全连接队列满：丢弃 ACK"},
-		accept_overflow_drop},
+		accept_overflow_drop, false},
 	{"accept-overflow-rst", {"the accept queue is full: reset", "全连接队列满：RST"},
-		accept_overflow_rst},
+		accept_overflow_rst, false},
 	{0},
 };

@@ -4,6 +4,7 @@
  *
  *	world.c     the two hosts, the wire, time; what may be lost on purpose
  *	story.c     paragraphs in two languages, queues drawn over time, ladders, verdicts
+ *	layers.c    experiments on what goes over the wire: every header, field by field
  *	door.c      experiments on opening: handshake, SYN timeout, floods, the accept queue
  *	data.c      on carrying: retransmission, windows, keepalive
  *	close.c     on ending: four ways of closing, TIME_WAIT, CLOSE_WAIT, resets
@@ -85,12 +86,14 @@ struct experiment {
 	const char *name;
 	struct text title;
 	void (*play)(struct lab *lab);
+	bool ethernet; /* the wire carries frames; else bare IP packets */
 };
 
-extern const struct experiment lab_door[], lab_data[], lab_close[]; /* ended by a NULL name */
+extern const struct experiment lab_layers[], lab_door[], lab_data[],
+	lab_close[]; /* ended by a NULL name */
 
 /* --- world.c: times are since the beginning of the experiment */
-int lab_open(struct lab *lab, const struct lab_opts *opts);
+int lab_open(struct lab *lab, const struct experiment *e, const struct lab_opts *opts);
 void lab_shut(struct lab *lab);
 /* A setting, unless the user gave another value for it. */
 void lab_set(struct lab *lab, unsigned host, const char *name, int64_t value);

@@ -34,12 +34,12 @@ static struct tern_addr addr_of(unsigned host)
 	return tern_addr_v4(10, 0, 0, host == CLIENT ? 1 : 2);
 }
 
-static int make_host(struct lab *lab, unsigned which)
+static int make_host(struct lab *lab, unsigned which, bool ethernet)
 {
 	static const struct tern_impair_spec wire = {.delay = DELAY};
 	struct lab_host *host = &lab->host[which];
 	struct tern_config config;
-	struct tern_nif_opts nif = {.mtu = 1500, .raw_ip = true};
+	struct tern_nif_opts nif = {.mtu = 1500, .raw_ip = !ethernet};
 	struct tern_addr addr = addr_of(which), any = {{0}}, gateway = addr_of(!which);
 	tern_config_init(&config);
 	config.allocator = (struct tern_allocator){take, give, host};
@@ -103,10 +103,10 @@ static int record(struct lab *lab)
 	return 0;
 }
 
-int lab_open(struct lab *lab, const struct lab_opts *opts)
+int lab_open(struct lab *lab, const struct experiment *e, const struct lab_opts *opts)
 {
 	*lab = (struct lab){.opts = opts, .now = BEGINNING, .began = BEGINNING};
-	if (make_host(lab, CLIENT) != 0 || make_host(lab, SERVER) != 0)
+	if (make_host(lab, CLIENT, e->ethernet) != 0 || make_host(lab, SERVER, e->ethernet) != 0)
 		return fprintf(stderr, "lab: out of memory\n"), -1;
 	for (unsigned i = 0; i < opts->setting_count; i++)
 		if (set_all(lab, opts->settings[i]) != 0)
