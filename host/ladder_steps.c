@@ -228,6 +228,7 @@ static void judge_ours(struct row *row, unsigned us)
 	case TERN_DROP_TCP_LISTEN_NO_SYN:
 	case TERN_DROP_TCP_LISTEN_OVERFLOW:
 	case TERN_DROP_TCP_SYN_BACKLOG:
+	case TERN_DROP_TCP_SYN_SOURCE:
 		row->state[us] = TERN_TCP_LISTEN;
 		break;
 	default:

@@ -342,7 +342,7 @@ void lab_spoof_syn(struct lab *lab, uint32_t number)
 		2, /* IP */
 		0, 0, 0, PORT, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, LAB_SYN, 0xff, 0xff, 0, 0, 0, 0, 2, 4,
 		5, 0xb4};
-	uint32_t port = 1024 + number % 60000, host = number / 60000;
+	uint32_t port = 1024 + (number >> 16), host = number & 0xffff;
 	p[14] = (uint8_t)(host >> 8);
 	p[15] = (uint8_t)host;
 	p[20] = (uint8_t)(port >> 8);

@@ -40,6 +40,24 @@ static void take(struct list list, struct notice *n)
 	(*list.count)--;
 }
 
+static uint16_t *from_source(struct tcp *tcp, const struct tern_addr *source)
+{
+	uint64_t hash = tern_siphash13(&tcp->table_key, source, sizeof *source);
+	return &tcp->syn_source[hash % SYN_SOURCES];
+}
+
+static void enter_half(struct tcp *tcp, struct listener *l, struct tcb *tcb)
+{
+	append(half(l), &tcb->notice);
+	++*from_source(tcp, &tcb->path->dst);
+}
+
+static void leave_half(struct tcp *tcp, struct listener *l, struct tcb *tcb)
+{
+	take(half(l), &tcb->notice);
+	--*from_source(tcp, &tcb->path->dst);
+}
+
 static struct listener *parent(const struct tcp *tcp, const struct tcb *tcb)
 {
 	return tern_demux_listener(tcp, &tcb->path->src, tcb->local_port);
@@ -54,7 +72,10 @@ void tern_listen_forget(struct tcp *tcp, struct tcb *tcb)
 {
 	struct listener *l = parent(tcp, tcb);
 	tcb->flags &= ~TCB_UNACCEPTED;
-	take(half_open(tcb) ? half(l) : queue(l), &tcb->notice);
+	if (half_open(tcb))
+		leave_half(tcp, l, tcb);
+	else
+		take(queue(l), &tcb->notice);
 	tern_trace_queue(tcp, l);
 }
 
@@ -72,7 +93,7 @@ bool tern_listen_established(struct tcp *tcp, struct tcb *tcb)
 		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
 		return false;
 	}
-	take(half(l), &tcb->notice);
+	leave_half(tcp, l, tcb);
 	append(queue(l), &tcb->notice);
 	tern_trace_queue(tcp, l);
 	tern_notice_raise(tcp->core, &l->notice, NOTICE(TERN_EV_ACCEPT));
@@ -134,7 +155,7 @@ static struct tcb *half_open_child(struct tcp *tcp, struct listener *l, const st
 		return NULL;
 	}
 	tern_open_learn(tcp, tcb, syn);
-	append(half(l), &tcb->notice);
+	enter_half(tcp, l, tcb);
 	tcb->state = TERN_TCP_LISTEN; /* a child is born where its parent is */
 	return tcb;
 }
@@ -180,12 +201,17 @@ static struct tcb *accept_cookie(struct tcp *tcp, struct listener *l, const stru
 	return tcb;
 }
 
-enum tern_drop tern_listen_refuses(const struct tcp *tcp, const struct listener *l)
+enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
+	const struct tern_addr *source)
 {
 	if (accept_queue_full(l))
 		return TERN_DROP_TCP_LISTEN_OVERFLOW;
 	if (l->half_open >= (uint32_t)tcp->core->set.tcp_max_syn_backlog)
 		return TERN_DROP_TCP_SYN_BACKLOG;
+	/* Whoever forges one address gets no more than so many SYN-ACKs again and again sent there.
+	 */
+	if (*from_source(tcp, source) >= tcp->core->set.tcp_max_syn_source)
+		return TERN_DROP_TCP_SYN_SOURCE;
 	return TERN_DROP_NONE;
 }
 
@@ -195,9 +221,10 @@ static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *i
 {
 	/* A cookie's ISN lies where it must, which may be among a former connection's numbers. */
 	int32_t cookies = iss_floor ? 0 : tcp->core->set.tcp_syncookies;
-	enum tern_drop why = seg->flags & TCP_FIN ? TERN_DROP_TCP_FLAGS
-						  : tern_listen_refuses(tcp, l); /* third */
-	bool full = why == TERN_DROP_TCP_SYN_BACKLOG;
+	enum tern_drop why = seg->flags & TCP_FIN
+				     ? TERN_DROP_TCP_FLAGS
+				     : tern_listen_refuses(tcp, l, &in->src); /* third */
+	bool full = why == TERN_DROP_TCP_SYN_BACKLOG || why == TERN_DROP_TCP_SYN_SOURCE;
 	if (full && cookies)
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPReqQFullDoCookies);
 	if ((full && cookies == 1) || (cookies == 2 && (full || !why))) {

@@ -69,6 +69,11 @@ void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to, en
 	assert(tern_tcp_edge_legal(from, to));
 	tcb->state = (uint8_t)to;
 	count_edge(tcp->core, from, to);
+	tcp->time_waits += to == TERN_TCP_TIME_WAIT;
+	tcp->time_waits -= from == TERN_TCP_TIME_WAIT;
+	if (to == TERN_TCP_TIME_WAIT && tern_timewait_overflow(tcp))
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPTimeWaitOverflow);
+	tern_orphan_count(tcp, tcb);
 	tern_trace_state(tcp, tcb, from, cause);
 	if (to == TERN_TCP_TIME_WAIT)
 		tern_timer_time_wait(tcp, tcb);

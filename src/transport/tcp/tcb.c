@@ -149,6 +149,14 @@ static void let_go(struct tcp *tcp, struct tcb *tcb)
 	side_free(tcp, tcb);
 }
 
+void tern_orphan_count(struct tcp *tcp, struct tcb *tcb)
+{
+	bool is = tcb->flags & TCB_ORPHAN && !tcb_in(tcb, STATE(CLOSED) | STATE(TIME_WAIT));
+	bool was = tcb->flags & TCB_ORPHAN_COUNTED;
+	tcp->orphans = tcp->orphans + is - was;
+	tcb->flags = is ? tcb->flags | TCB_ORPHAN_COUNTED : tcb->flags & ~TCB_ORPHAN_COUNTED;
+}
+
 void tern_tcb_free(struct tcp *tcp, struct tcb *tcb)
 {
 	let_go(tcp, tcb);

@@ -51,6 +51,7 @@
 #define TCB_PARKED         (1u << 26) /* waits for its neighbour, on the parked queue */
 #define TCB_SENT_TOLD      (1u << 27) /* TERN_EV_SENT was raised */
 #define TCB_SYN_ACKED      (1u << 28) /* our SYN is acknowledged: snd.una may meet snd.iss again */
+#define TCB_ORPHAN_COUNTED (1u << 29) /* in tcp.orphans */
 
 enum recovery_mode {
 	RECOVERY_OPEN,
@@ -164,6 +165,7 @@ struct send_queue {
 };
 
 #define PORT_COUNTERS 64
+#define SYN_SOURCES   1024
 #define MS            UINT64_C(1000000) /* in ns */
 
 struct tcp {
@@ -176,6 +178,10 @@ struct tcp {
 	struct siphash_key table_key, isn_key, port_key, ts_key, cookie_key;
 	uint64_t cookie_clock; /* ns to add to the stack's time: epochs count from there */
 	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
+	uint32_t time_waits, orphans; /* connections; the latter not in TIME_WAIT */
+	/* Half-open connections by a hash of their source: those that share a place share a limit.
+	 */
+	uint16_t syn_source[SYN_SOURCES];
 	struct send_queue holes; /* connections that hold text out of order, longest first */
 	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
 	uint64_t rst_at;

@@ -53,6 +53,8 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb);
  * not touch it afterwards.
  */
 void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cause);
+/* After its state or its owner changed: keeps count of those that nobody owns. */
+void tern_orphan_count(struct tcp *tcp, struct tcb *tcb);
 /* Frees a TCB outright, whatever it is linked to; no event. */
 void tern_tcb_free(struct tcp *tcp, struct tcb *tcb);
 /* Flags for the options our SYN will offer, by the settings. */
@@ -108,8 +110,10 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 
 /* --- listen.c ------------------------------------------------------------------------- */
 
-/* Why a listener would not keep another half-open connection; TERN_DROP_NONE if it would. */
-enum tern_drop tern_listen_refuses(const struct tcp *tcp, const struct listener *l);
+/* Why a listener would not keep another half-open connection from there; TERN_DROP_NONE if it
+ * would. */
+enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
+	const struct tern_addr *source);
 
 /* cookie.c: answers a SYN without keeping anything of it. */
 void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
@@ -245,6 +249,8 @@ void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);
 
 /* --- timewait.c ---------------------------------------------------------------------- */
 
+/* More connections are in TIME_WAIT than may be: those that enter it leave at once. */
+bool tern_timewait_overflow(const struct tcp *tcp);
 /* A SYN for a pair in TIME_WAIT: true if it may replace it (RFC 6191); then the TCB is gone and
  * *iss_floor is where the new connection's ISN must lie beyond. */
 bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor);

@@ -8,6 +8,7 @@
 #define SECOND       (1000 * MS)
 #define STARVED_TIME (50 * MS) /* between two looks for memory */
 #define QUIET_TIME   SECOND    /* after which the side block goes */
+#define LAST_WORD    (10 * MS) /* for an ACK to go out, where there may be no TIME_WAIT */
 
 /* Ticks round up: never early. 0 means none. */
 static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
@@ -131,7 +132,8 @@ void tern_timer_ack_sent(struct tcb *tcb)
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->rexmt_at = tcb->delack_at = 0;
-	set(tcp, tcb, &tcb->linger_at, 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND);
+	uint64_t wait = 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND;
+	set(tcp, tcb, &tcb->linger_at, tern_timewait_overflow(tcp) ? LAST_WORD : wait);
 	tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, false, to_ns(tcp, tcb->linger_at));
 }
 

@@ -15,13 +15,18 @@ static bool syn_is_newer(const struct arrival *a)
 	return seq_gt(a->seg->seq, tcb->rcv.nxt);
 }
 
+bool tern_timewait_overflow(const struct tcp *tcp)
+{
+	return tcp->time_waits > (uint32_t)tcp->core->set.tcp_max_tw_buckets;
+}
+
 bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor)
 {
 	uint16_t flags = a->seg->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN);
 	if (flags != TCP_SYN || !syn_is_newer(a))
 		return false;
 	const struct listener *l = tern_demux_listener(a->tcp, &a->in->dst, a->seg->dst_port);
-	if (!l || tern_listen_refuses(a->tcp, l) != TERN_DROP_NONE)
+	if (!l || tern_listen_refuses(a->tcp, l, &a->in->src) != TERN_DROP_NONE)
 		return false;
 	/* Beyond anything the old connection sent, as its peer could still hold it (MUST: larger
 	 * ISN). */

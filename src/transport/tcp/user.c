@@ -328,7 +328,14 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn)
 		return 0;
 	}
 	tcb->flags |= TCB_ORPHAN;
+	tern_orphan_count(tcp, tcb);
 	tern_notice_cancel(tcp->core, &tcb->notice);
+	if (tcb->flags & TCB_ORPHAN_COUNTED &&
+		tcp->orphans > (uint32_t)tcp->core->set.tcp_max_orphans) {
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnMemory);
+		reset_and_free(tcp, tcb);
+		return 0;
+	}
 	tern_timer_fin_wait_2(tcp, tcb);
 	queue_fin(tcp, tcb);
 	return 0;

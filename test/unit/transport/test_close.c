@@ -556,6 +556,37 @@ static void a_dead_connection_tells_why_until_it_is_closed(void **state)
 	peer_close(&p);
 }
 
+/* Closed and not finished: no more of those than tcp_max_orphans; the next is reset. */
+static void orphans_are_limited(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcp_options none = {0};
+	peer_open(&p);
+	peer_set(&p, "tcp_max_orphans", 2);
+	peer_listen(&p);
+	for (unsigned i = 0; i < 4; i++) {
+		p.port = (uint16_t)(1000 + i);
+		peer_connect(&p, 1, &none);
+		peer_drain(&p);
+		assert_int_equal(tern_tcp_close(p.stack, p.conn), 0);
+		assert_true(peer_take(&p));
+		assert_true(peer_last_is(&p, (i < 2 ? TCP_FIN : TCP_RST) | TCP_ACK));
+	}
+	assert_int_equal(peer_connections(&p), 2);
+	assert_int_equal(tern_counter(p.stack, TERN_COUNT_TcpExtTCPAbortOnMemory), 2);
+	/* When those have ended, others may. */
+	peer_ignore(&p, 1000 * SEC);
+	assert_int_equal(peer_connections(&p), 0);
+	p.port = 2000;
+	peer_connect(&p, 1, &none);
+	peer_drain(&p);
+	assert_int_equal(tern_tcp_close(p.stack, p.conn), 0);
+	assert_true(peer_take(&p));
+	assert_true(peer_last_is(&p, TCP_FIN | TCP_ACK));
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -579,6 +610,7 @@ int main(void)
 		cmocka_unit_test(a_child_cannot_be_touched_before_it_is_accepted),
 		cmocka_unit_test(no_event_follows_a_close),
 		cmocka_unit_test(an_abort_resets_whoever_may_still_send),
+		cmocka_unit_test(orphans_are_limited),
 		cmocka_unit_test(a_dead_connection_tells_why_until_it_is_closed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,7 @@ static void syn_then_silence_ten_thousand_times_leaves_no_slot(void **state)
 	struct client c;
 	unsigned taken = 0, sent = 0;
 	peer_open(&p);
+	peer_set(&p, "tcp_max_syn_source", 1000);
 	peer_listen_backlog(&p, 5);
 	for (unsigned i = 0; i < 10000; i++) {
 		taken += half(&p, &c, (uint16_t)(1000 + i));
@@ -324,6 +325,61 @@ static void half_open_connections_are_limited(void **state)
 	assert_int_equal(peer_drops(&p, TERN_DROP_TCP_SYN_BACKLOG), 100);
 	finish(&p, &c, NULL); /* the last of the 64 */
 	assert_true(half(&p, &c, 3000));
+	peer_close(&p);
+}
+
+/* Whoever sends SYNs in another's name makes us send there what he sent, and no more than so many
+ * of them again: cookies are said once. */
+static void syns_in_anothers_name_amplify_nothing(void **state)
+{
+	(void)state;
+	for (int cookies = 0; cookies <= 2; cookies++) {
+		struct peer p;
+		uint32_t in = 0, out = 0, limit = 8, syns = 1000;
+		peer_open(&p);
+		peer_set(&p, "tcp_syncookies", cookies);
+		peer_set(&p, "tcp_max_syn_source", limit);
+		peer_listen_backlog(&p, 5);
+		for (unsigned i = 0; i < syns; i++) {
+			struct tcp_segment s = {.seq = seq(i), .flags = TCP_SYN, .window = 65535};
+			p.port = (uint16_t)(1000 + i);
+			peer_send(&p, &s);
+			in += 40;
+			while (peer_take(&p))
+				out += p.frame_len;
+		}
+		assert_int_equal(peer_connections(&p), cookies == 2 ? 0 : limit);
+		while (peer_expect(&p, 3600 * SEC))
+			out += p.frame_len;
+		/* 44 bytes: our SYN-ACK has an MSS option; six in all for those that were kept. */
+		uint32_t kept = cookies == 2 ? 0 : limit;
+		assert_int_equal(out, ((cookies ? syns : limit) + 5 * kept) * 44);
+		assert_true(out <= in + in / 2);
+		if (!cookies)
+			assert_int_equal(peer_drops(&p, TERN_DROP_TCP_SYN_SOURCE), syns - limit);
+		assert_int_equal(peer_connections(&p), 0);
+		peer_close(&p);
+	}
+}
+
+/* Who finishes the handshake makes room for another. */
+static void a_finished_handshake_counts_no_more_for_its_address(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct client c, d;
+	peer_open(&p);
+	peer_set(&p, "tcp_syncookies", 0);
+	peer_set(&p, "tcp_max_syn_source", 2);
+	peer_listen_backlog(&p, 50);
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(established(&p, &c, (uint16_t)(1000 + i)));
+	assert_true(half(&p, &c, 2000));
+	assert_true(half(&p, &d, 2001));
+	assert_false(half(&p, &c, 2002));
+	finish(&p, &d, NULL);
+	assert_true(half(&p, &c, 2003));
+	assert_int_equal(accept_all(&p), 21);
 	peer_close(&p);
 }
 
@@ -490,6 +546,8 @@ int main(void)
 		cmocka_unit_test(syn_then_silence_ten_thousand_times_leaves_no_slot),
 		cmocka_unit_test(a_spoofed_segment_draws_few_bytes),
 		cmocka_unit_test(half_open_connections_are_limited),
+		cmocka_unit_test(syns_in_anothers_name_amplify_nothing),
+		cmocka_unit_test(a_finished_handshake_counts_no_more_for_its_address),
 		cmocka_unit_test(closing_a_listener_resets_its_children),
 		cmocka_unit_test(a_listener_answers_each_segment_as_the_rfc_says),
 		cmocka_unit_test(a_wrong_ack_resets_itself_only),

@@ -307,6 +307,7 @@ static void connections_beyond_the_budget_are_refused_and_counted(void **state)
 	unsigned answered = 0;
 	peer_open_as(&p, &setup);
 	peer_set(&p, "tcp_max_syn_backlog", 1048576);
+	peer_set(&p, "tcp_max_syn_source", 65000);
 	peer_listen(&p);
 	for (unsigned i = 0; i < 5000; i++) {
 		struct tcp_segment syn = {.seq = seq(i), .flags = TCP_SYN, .window = 1000};

@@ -269,9 +269,39 @@ static void many_wait_side_by_side(void **state)
 	peer_close(&p);
 }
 
+/* Beyond tcp_max_tw_buckets a connection says its last ACK and is gone; and as many as may, stay.
+ */
+static void there_are_no_more_than_the_setting_says(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcp_options none = {0};
+	peer_open(&p);
+	peer_set(&p, "tcp_max_tw_buckets", 2);
+	peer_listen(&p);
+	for (unsigned i = 0; i < 5; i++) {
+		p.port = (uint16_t)(1000 + i);
+		peer_connect(&p, 1, &none);
+		peer_drain(&p);
+		assert_int_equal(tern_tcp_close(p.stack, p.conn), 0);
+		peer_drain(&p);
+		p.ack++;
+		peer_fin(&p);
+		assert_true(peer_take(&p));
+		assert_int_equal(p.last.ack.v, p.seq);
+		peer_wait(&p, 20 * MSEC);
+		assert_int_equal(peer_connections(&p), i < 2 ? i + 1 : 2);
+	}
+	assert_int_equal(tern_counter(p.stack, TERN_COUNT_TcpExtTCPTimeWaitOverflow), 3);
+	peer_wait(&p, 60 * SEC);
+	assert_int_equal(peer_connections(&p), 0);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(there_are_no_more_than_the_setting_says),
 		cmocka_unit_test(it_lasts_twice_the_segment_lifetime),
 		cmocka_unit_test(a_fin_again_is_acknowledged_again_and_restarts_the_wait),
 		cmocka_unit_test(nothing_but_a_fin_restarts_it),
