@@ -20,6 +20,9 @@ const char tern_options_help[] =
 	"  --seed N               seed of the impairment (1)\n"
 	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
 	"  --budget MIB           memory the stack may hold (64)\n"
+	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
+	"share\n"
+	"                         it and the time answer for each other\n"
 	"  --pcap FILE            write a pcapng capture with comments\n"
 	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n";
 
@@ -78,6 +81,29 @@ static int take_setting(struct options *o, const char *value)
 	return -1;
 }
 
+/* 32 hexadecimal digits, and nothing else but blanks around them. */
+static int take_cookie_key(struct options *o, const char *path)
+{
+	char text[80] = "", digits[33], more;
+	FILE *file = fopen(path, "re");
+	if (!file) {
+		fprintf(stderr, "%s: --cookie-key %s: %s\n", o->command, path, strerror(errno));
+		return -1;
+	}
+	size_t n = fread(text, 1, sizeof text - 1, file);
+	fclose(file);
+	if (n == sizeof text - 1 || sscanf(text, " %32[0-9a-fA-F] %c", digits, &more) != 1 ||
+		strlen(digits) != 32) {
+		fprintf(stderr, "%s: --cookie-key %s: wants 32 hexadecimal digits\n", o->command,
+			path);
+		return -1;
+	}
+	for (unsigned i = 0; i < 16; i++)
+		sscanf(digits + 2 * i, "%2hhx", &o->cookie_key[i]);
+	o->cookie_shared = true;
+	return 1;
+}
+
 int tern_options_take(struct options *o, int option, const char *value)
 {
 	uint64_t n = 1;
@@ -113,6 +139,8 @@ int tern_options_take(struct options *o, int option, const char *value)
 		rc = tern_options_number(o, "--budget", value, 1, 1u << 20, &n);
 		o->host.budget = (size_t)n << 20;
 		return rc;
+	case OPTION_COOKIE_KEY:
+		return take_cookie_key(o, value);
 	case OPTION_PCAP:
 		o->pcap_path = value;
 		return 1;
@@ -142,20 +170,22 @@ static int set_one(const struct options *o, struct tern_stack *stack, const char
 	return rc;
 }
 
-static int configure(void *context, struct tern_stack *stack)
-{
-	struct options *o = context;
-	for (unsigned i = 0; i < o->settings_count && !o->complained; i++)
-		o->complained = set_one(o, stack, o->settings[i]) != 0;
-	return o->complained ? -1 : 0;
-}
-
 /* Nanoseconds from 1970 to the zero of the loop's clock. */
 static uint64_t epoch(void)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - tern_host_now();
+}
+
+static int configure(void *context, struct tern_stack *stack)
+{
+	struct options *o = context;
+	for (unsigned i = 0; i < o->settings_count && !o->complained; i++)
+		o->complained = set_one(o, stack, o->settings[i]) != 0;
+	if (o->cookie_shared)
+		tern_tcp_cookie_key(stack, o->cookie_key, epoch());
+	return o->complained ? -1 : 0;
 }
 
 static int open_recorders(struct options *o)

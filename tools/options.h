@@ -33,6 +33,7 @@ enum {
 	OPTION_SEED,
 	OPTION_SET,
 	OPTION_BUDGET,
+	OPTION_COOKIE_KEY,
 	OPTION_PCAP,
 	OPTION_LADDER,
 	OPTION_OWN, /* the commands' own begin here */
@@ -50,6 +51,7 @@ enum {
 		{"seed", required_argument, NULL, OPTION_SEED},                                    \
 		{"set", required_argument, NULL, OPTION_SET},                                      \
 		{"budget", required_argument, NULL, OPTION_BUDGET},                                \
+		{"cookie-key", required_argument, NULL, OPTION_COOKIE_KEY},                        \
 		{"pcap", required_argument, NULL, OPTION_PCAP},                                    \
 	{                                                                                          \
 		"ladder", optional_argument, NULL, OPTION_LADDER                                   \
@@ -67,6 +69,8 @@ struct options {
 	struct tern_host_opts host;
 	const char *settings[OPTIONS_SETTINGS_MAX]; /* "name=value" */
 	unsigned settings_count;
+	bool cookie_shared;
+	uint8_t cookie_key[16];
 	const char *pcap_path;
 	uint32_t ladder_connections; /* 0: no ladder */
 	bool complained;             /* about a setting, while opening */

@@ -140,7 +140,8 @@ static int check(const struct tcp *tcp, const struct ip_in *in, const struct tcp
 bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in *in,
 	const struct tcp_segment *ack, struct tcp_segment *syn)
 {
-	if (tcp->core->set.tcp_syncookies == 0 || tcp->core->now >= l->cookies_until)
+	bool asked = tcp->cookie_shared || tcp->core->now < l->cookies_until;
+	if (tcp->core->set.tcp_syncookies == 0 || !asked)
 		return false;
 	int class = check(tcp, in, ack, seq_sub(ack->seq, 1), ack->ack.v - 1);
 	if (class < 0) {
@@ -175,5 +176,6 @@ int tern_tcp_cookie_key(struct tern_stack *stack, const uint8_t key[16], uint64_
 	tcp->cookie_key.k0 = (uint64_t)load_be32(key) << 32 | load_be32(key + 4);
 	tcp->cookie_key.k1 = (uint64_t)load_be32(key + 8) << 32 | load_be32(key + 12);
 	tcp->cookie_clock = clock;
+	tcp->cookie_shared = true;
 	return 0;
 }

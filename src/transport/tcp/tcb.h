@@ -177,6 +177,7 @@ struct tcp {
 	struct htab listening; /* listeners by port */
 	struct siphash_key table_key, isn_key, port_key, ts_key, cookie_key;
 	uint64_t cookie_clock; /* ns to add to the stack's time: epochs count from there */
+	bool cookie_shared;    /* others make cookies with that key, too */
 	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
 	uint32_t time_waits, orphans; /* connections; the latter not in TIME_WAIT */
 	/* Half-open connections by a hash of their source: those that share a place share a limit.

@@ -1,0 +1,60 @@
+/* The options the commands share: what is taken, and what is refused. */
+#include "../support.h"
+#include <unistd.h>
+
+#include "tools/options.h"
+
+static int take_key(struct options *o, const char *text)
+{
+	char path[] = "/tmp/tern-test-XXXXXX";
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	int rc = tern_options_take(o, OPTION_COOKIE_KEY, path);
+	unlink(path);
+	return rc;
+}
+
+static void a_cookie_key_is_32_hexadecimal_digits(void **state)
+{
+	(void)state;
+	static const uint8_t key[16] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99,
+		0xaa, 0xbb, 0xcc, 0xdd, 0xEE, 0xff};
+	struct options o;
+	tern_options_init(&o, "test");
+	assert_int_equal(take_key(&o, "00112233445566778899aabbccddEEff\n"), 1);
+	assert_true(o.cookie_shared);
+	assert_memory_equal(o.cookie_key, key, sizeof key);
+	assert_int_equal(take_key(&o, "  00112233445566778899aabbccddeeff"), 1);
+}
+
+static void anything_else_is_no_cookie_key(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"", "\n", "00112233445566778899aabbccddeef",
+		"00112233445566778899aabbccddeeff0", "00112233445566778899aabbccddeeff more",
+		"0x112233445566778899aabbccddeeff", "a key, but not in hexadecimal digits",
+		"00112233445566778899aabbccddeeff                                                  "
+		"  "
+		"                                  "};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct options o;
+		tern_options_init(&o, "test");
+		assert_int_equal(take_key(&o, bad[i]), -1);
+		assert_false(o.cookie_shared);
+	}
+	struct options o;
+	tern_options_init(&o, "test");
+	assert_int_equal(tern_options_take(&o, OPTION_COOKIE_KEY, "/nonexistent"), -1);
+	assert_int_equal(tern_options_take(&o, OPTION_COOKIE_KEY, "/"), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_cookie_key_is_32_hexadecimal_digits),
+		cmocka_unit_test(anything_else_is_no_cookie_key),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
