@@ -593,7 +593,7 @@ else:
 
 
 def case_connections_in_sequence():
-    n = "100000" if os.environ.get("LONG") else "10000"
+    n = "100000" if os.environ.get("LONG") else "50000"
     write("sequence.py", SEQUENCE)
     began = time.monotonic()
     with Server(PYTHON, "sequence.py", "serve", n, "-", stop=None):
