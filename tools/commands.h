@@ -7,6 +7,7 @@
 
 int tern_command_fetch(int argc, char **argv);
 int tern_command_lab(int argc, char **argv);
+int tern_command_nstat(int argc, char **argv);
 int tern_command_run(int argc, char **argv);
 int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);

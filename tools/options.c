@@ -20,6 +20,7 @@ const char tern_options_help[] =
 	"  --seed N               seed of the impairment (1)\n"
 	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
 	"  --budget MIB           memory the stack may hold (64)\n"
+	"  --name NAME            what tern nstat calls this stack (the command and its pid)\n"
 	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
 	"share\n"
 	"                         it and the time answer for each other\n"
@@ -139,6 +140,9 @@ int tern_options_take(struct options *o, int option, const char *value)
 		rc = tern_options_number(o, "--budget", value, 1, 1u << 20, &n);
 		o->host.budget = (size_t)n << 20;
 		return rc;
+	case OPTION_NAME:
+		o->name = value;
+		return 1;
 	case OPTION_COOKIE_KEY:
 		return take_cookie_key(o, value);
 	case OPTION_PCAP:
@@ -218,6 +222,18 @@ static void describe_interfaces(struct options *o)
 			tern_pcapng_interface(o->pcap, i, &nif);
 }
 
+/* Without a name that was asked for, a stack that nobody can look at is better than none. */
+static int open_control(struct options *o)
+{
+	char name[64], why[200];
+	snprintf(name, sizeof name, "%s.%d", o->command, (int)getpid());
+	o->control = tern_control_open(o->tern, o->name ? o->name : name, why, sizeof why);
+	if (o->control || !o->name)
+		return 0;
+	fprintf(stderr, "%s: --name: %s\n", o->command, why);
+	return -1;
+}
+
 struct tern_host *tern_options_open(struct options *o)
 {
 	o->host.configure = configure;
@@ -229,6 +245,10 @@ struct tern_host *tern_options_open(struct options *o)
 		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
 	else if (o->tern && o->pcap)
 		describe_interfaces(o);
+	if (o->tern && open_control(o) != 0) {
+		tern_options_close(o, stdout);
+		return NULL;
+	}
 	return o->tern;
 }
 
@@ -254,6 +274,9 @@ int tern_options_record(struct options *o, FILE *ladder_out)
 int tern_options_close(struct options *o, FILE *ladder_out)
 {
 	int rc = tern_options_record(o, ladder_out);
+	if (o->control)
+		tern_control_close(o->control);
+	o->control = NULL;
 	tern_host_close(o->tern);
 	o->tern = NULL;
 	return rc;

@@ -20,6 +20,8 @@
 #include <tern/pcapng.h>
 #include <tern/tee.h>
 
+#include "tools/control.h"
+
 /* Values of getopt_long for options without a letter. */
 enum {
 	OPTION_TAP = 256,
@@ -34,6 +36,7 @@ enum {
 	OPTION_SET,
 	OPTION_BUDGET,
 	OPTION_COOKIE_KEY,
+	OPTION_NAME,
 	OPTION_PCAP,
 	OPTION_LADDER,
 	OPTION_OWN, /* the commands' own begin here */
@@ -51,6 +54,7 @@ enum {
 		{"seed", required_argument, NULL, OPTION_SEED},                                    \
 		{"set", required_argument, NULL, OPTION_SET},                                      \
 		{"budget", required_argument, NULL, OPTION_BUDGET},                                \
+		{"name", required_argument, NULL, OPTION_NAME},                                    \
 		{"cookie-key", required_argument, NULL, OPTION_COOKIE_KEY},                        \
 		{"pcap", required_argument, NULL, OPTION_PCAP},                                    \
 	{                                                                                          \
@@ -71,11 +75,13 @@ struct options {
 	unsigned settings_count;
 	bool cookie_shared;
 	uint8_t cookie_key[16];
+	const char *name; /* what others call the stack; NULL: command and pid */
 	const char *pcap_path;
 	uint32_t ladder_connections; /* 0: no ladder */
 	bool complained;             /* about a setting, while opening */
 	/* What is open. */
 	struct tern_host *tern;
+	struct tern_control *control;
 	struct tern_pcapng *pcap;
 	struct tern_ladder *ladder;
 	struct tern_tee tee;

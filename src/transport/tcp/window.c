@@ -56,7 +56,8 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn)
 	if (field << shift < offered && up <= space(tcb) && field < UINT16_MAX)
 		field++;
 	tern_seq edge = seq_add(tcb->rcv.nxt, field << shift);
-	count_edges(tcp, offered, (uint16_t)field);
+	if (!syn) /* the first offer opens nothing that was shut */
+		count_edges(tcp, offered, (uint16_t)field);
 	if (seq_gt(edge, tcb->rcv.adv))
 		tcb->rcv.adv = edge;
 	return (uint16_t)field;

@@ -1,0 +1,112 @@
+"""Looking at a stack that runs: tern nstat, and the socket it asks."""
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+
+from lab import OURS, TERN, Server, on_kernel, require, write
+
+PYTHON = "/usr/bin/python3"
+SERVE = ("import socket\nl = socket.create_server(('0.0.0.0', 7))\nwhile True:\n    c, _ = l.accept()\n"
+         "    c.sendall(c.recv(5))\n    c.close()\n")
+HELLO = (f"import socket\ns = socket.create_connection(('{OURS}', 7))\ns.sendall(b'hello')\n"
+         "assert s.recv(5) == b'hello'\n")
+
+
+def home():
+    """Where the sockets are; a runtime directory of this case's own."""
+    os.makedirs("runtime", mode=0o700, exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = os.path.abspath("runtime")
+    return os.path.abspath("runtime/tern")
+
+
+def nstat(*args, rc=0):
+    done = subprocess.run([TERN, "nstat", *args], capture_output=True, text=True, timeout=20)
+    print("$ nstat", *args, "\n", done.stdout[-2000:], done.stderr[-500:])
+    require(done.returncode == rc, f"nstat {args}: exit {done.returncode}: {done.stderr}")
+    return done.stdout if rc == 0 else done.stderr
+
+
+def counted(*args):
+    return json.loads(nstat("-j", *args))["web"]
+
+
+def served():
+    write("serve.py", SERVE)
+    return Server(PYTHON, "serve.py", tern=True, port=7, options=("--name", "web"))
+
+
+def case_nstat():
+    where = home()
+    require("no stack" in nstat(rc=1), "a stack before there is one")
+    with served() as server:
+        total = counted("-a")
+        require(total["TcpPassiveOpens"] >= 1, "no passive open")
+        require("TcpAttemptFails" not in total and counted("-a", "-z")["TcpAttemptFails"] == 0, "zeros")
+        for _ in range(3):
+            on_kernel(PYTHON, "-c", HELLO)
+        require(counted("Passive", "Retrans") == {"TcpPassiveOpens": 3}, "not three more")
+        require(counted("Passive") == {}, "more though nothing happened")
+        on_kernel(PYTHON, "-c", HELLO)
+        require(counted("-s", "Passive") == counted("-s", "Passive") == {"TcpPassiveOpens": 1}, "-s")
+        text = nstat("-a", "--stack", "web", "PassiveOpens")
+        require(re.fullmatch(r"#tern\.web\nTcpPassiveOpens +\d+\n", text), text)
+        require("nope" in nstat("--stack", "nope", rc=1) and "letters" in nstat("--stack", "../web", rc=1),
+                "a stack that is not there")
+        nstat("--nonsense", rc=2)
+        require(isinstance(counted("-d", "-a"), dict), "no drops")
+        said = counted("-a")["TcpPassiveOpens"]
+        server.process.terminate()
+        server.process.wait(20)
+        require(f" {said} accept" in server.output(), "nstat and the summary differ")
+    require(os.listdir(where) == [], f"left behind: {os.listdir(where)}")
+    return f"{said} passive opens, and what each look gained"
+
+
+def dial(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(5)
+    s.connect(path)
+    return s
+
+
+def ask(path, line):
+    with dial(path) as s:
+        s.sendall(line)
+        try:
+            return s.makefile("rb").readline()
+        except ConnectionResetError:
+            return b""
+
+
+def case_control_socket():
+    """Whoever talks nonsense there, or never reads, harms nobody."""
+    path = home() + "/web.sock"
+    with served():
+        require(stat.S_IMODE(os.stat(path).st_mode) == 0o600, "not the user's own")
+        require(stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700, "not the user's own")
+        good = b'{"jsonrpc":"2.0","id":%d,"method":"version"}\n'
+        require(json.loads(ask(path, good % 7))["result"]["protocol"] == 1, "no version")
+        for line, code in ((b"nonsense\n", -32700), (b"[]\n", -32600), (b'{"method":"version"}\n', -32600),
+                           (b'{"jsonrpc":"2.0","id":1,"method":"x"}\n', -32601)):
+            require(json.loads(ask(path, line))["error"]["code"] == code, f"{line} is not {code}")
+        require(ask(path, b"x" * 5000) == b"", "a line without an end was listened to")
+        deaf = dial(path)
+        deaf.setblocking(False)
+        sent = 0
+        try:
+            while sent < 1 << 24:
+                sent += deaf.send(b'{"jsonrpc":"2.0","id":7,"method":"counters"}\n')
+        except BlockingIOError:
+            pass
+        require(sent < 1 << 24, "it answers who does not read")
+        require(json.loads(ask(path, good % 8))["id"] == 8, "one who does not read stands in the way")
+        crowd = [dial(path) for _ in range(20)]
+        on_kernel(PYTHON, "-c", HELLO)
+        for s in crowd:
+            s.close()
+        deaf.close()
+        require(json.loads(ask(path, good % 9))["id"] == 9, "no answer after the crowd")
+    return f"after {sent} bytes of questions it waits until the answers are read"

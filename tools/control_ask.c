@@ -1,0 +1,127 @@
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tools/control.h"
+
+#define PATIENCE 5 /* seconds */
+
+static int dial(const char *path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = PATIENCE};
+	strcpy(at.sun_path, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* --- which ------------------------------------------------------------------------------------ */
+
+#define SUFFIX ".sock"
+
+/* The name in a directory entry, if a stack answers there. */
+static bool live(const char *directory, const char *entry, char name[CONTROL_PATH_MAX])
+{
+	char path[CONTROL_PATH_MAX];
+	size_t n = strlen(entry);
+	if (n <= strlen(SUFFIX) || strcmp(entry + n - strlen(SUFFIX), SUFFIX) != 0 ||
+		snprintf(path, sizeof path, "%s/%s", directory, entry) >= (int)sizeof path)
+		return false;
+	int fd = dial(path);
+	if (fd >= 0)
+		close(fd);
+	snprintf(name, CONTROL_PATH_MAX, "%.*s", (int)(n - strlen(SUFFIX)), entry);
+	return fd >= 0;
+}
+
+/* The only stack that runs; else -1, after saying what there is. */
+static int find_one(const char *command, char name[CONTROL_PATH_MAX])
+{
+	char path[CONTROL_PATH_MAX], why[200], other[CONTROL_PATH_MAX];
+	unsigned found = 0;
+	if (tern_control_directory(path, why, sizeof why) != 0) {
+		fprintf(stderr, "%s: %s\n", command, why);
+		return -1;
+	}
+	DIR *dir = opendir(path);
+	for (struct dirent *d; dir && (d = readdir(dir));) {
+		if (!live(path, d->d_name, found ? other : name))
+			continue;
+		if (++found == 1)
+			continue;
+		if (found == 2)
+			fprintf(stderr, "%s: several stacks run; --stack says which:\n  %s\n",
+				command, name);
+		fprintf(stderr, "  %s\n", other);
+	}
+	if (dir)
+		closedir(dir);
+	if (found == 0)
+		fprintf(stderr, "%s: no stack of this user's runs (tern run, serve, fetch)\n",
+			command);
+	return found == 1 ? 0 : -1;
+}
+
+/* --- the question ------------------------------------------------------------------------------
+ */
+
+static json_t *converse(int fd, const char *method)
+{
+	char request[200];
+	int n = snprintf(request, sizeof request,
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
+	FILE *in = send(fd, request, (size_t)n, MSG_NOSIGNAL) == n ? fdopen(fd, "r") : NULL;
+	json_t *reply = in ? json_loadf(in, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+	if (in)
+		fclose(in);
+	else
+		close(fd);
+	return reply;
+}
+
+json_t *tern_control_ask(const char *command, const char *name, const char *method,
+	char found[CONTROL_PATH_MAX])
+{
+	char path[CONTROL_PATH_MAX], why[200], only[CONTROL_PATH_MAX];
+	if (!name) {
+		if (find_one(command, only) != 0)
+			return NULL;
+		name = only;
+	}
+	if (tern_control_path(path, name, "sock", why, sizeof why) != 0) {
+		fprintf(stderr, "%s: %s\n", command, why);
+		return NULL;
+	}
+	int fd = dial(path);
+	if (fd < 0) {
+		fprintf(stderr, "%s: no stack \"%s\" runs (%s: %s)\n", command, name, path,
+			strerror(errno));
+		return NULL;
+	}
+	json_t *reply = converse(fd, method), *result = NULL;
+	const char *message = "no answer";
+	if (reply && json_unpack(reply, "{s:o}", "result", &result) != 0)
+		json_unpack(reply, "{s:{s:s}}", "error", "message", &message);
+	if (!result)
+		fprintf(stderr, "%s: stack \"%s\": %s\n", command, name, message);
+	json_incref(result);
+	json_decref(reply);
+	if (found && result)
+		snprintf(found, CONTROL_PATH_MAX, "%s", name);
+	return result;
+}
