@@ -11,6 +11,7 @@ int tern_command_nstat(int argc, char **argv);
 int tern_command_run(int argc, char **argv);
 int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);
+int tern_command_ss(int argc, char **argv);
 int tern_command_wire(int argc, char **argv);
 
 #endif

@@ -21,6 +21,7 @@ enum {
 	PARSE_ERROR = -32700,
 	INVALID_REQUEST = -32600,
 	NO_METHOD = -32601,
+	BAD_PARAMS = -32602,
 };
 
 struct client {
@@ -43,14 +44,16 @@ struct tern_control {
 
 /* --- methods ------------------------------------------------------------------------------- */
 
-static json_t *version(struct tern_control *control)
+static json_t *version(struct tern_control *control, json_t *params)
 {
 	(void)control;
+	(void)params;
 	return json_pack("{s:i, s:i}", "protocol", CONTROL_PROTOCOL, "pid", (int)getpid());
 }
 
-static json_t *counters(struct tern_control *control)
+static json_t *counters(struct tern_control *control, json_t *params)
 {
+	(void)params;
 	struct tern_stack *stack = tern_host_stack(control->host);
 	json_t *all = json_object();
 	for (int i = 0; i < TERN_COUNTERS; i++)
@@ -59,8 +62,9 @@ static json_t *counters(struct tern_control *control)
 	return all;
 }
 
-static json_t *drops(struct tern_control *control)
+static json_t *drops(struct tern_control *control, json_t *params)
 {
+	(void)params;
 	struct tern_stack *stack = tern_host_stack(control->host);
 	json_t *all = json_object();
 	for (int i = TERN_DROP_NONE + 1; i < TERN_DROPS; i++)
@@ -69,8 +73,9 @@ static json_t *drops(struct tern_control *control)
 	return all;
 }
 
-static json_t *memory(struct tern_control *control)
+static json_t *memory(struct tern_control *control, json_t *params)
 {
+	(void)params;
 	struct tern_memory_info m;
 	tern_memory_info(tern_host_stack(control->host), &m);
 	return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i}", "budget", (json_int_t)m.budget, "used",
@@ -78,14 +83,77 @@ static json_t *memory(struct tern_control *control)
 		"connections", (int)m.connections, "listeners", (int)m.listeners);
 }
 
+static json_t *endpoint(const struct tern_endpoint *at)
+{
+	char text[TERN_ENDPOINT_TEXT];
+	return json_string(tern_endpoint_format(at, text));
+}
+
+static json_t *listener(const struct tern_tcp_info *i)
+{
+	return json_pack("{s:s, s:o, s:I, s:I}", "state", tern_tcp_state_name(i->state), "local",
+		endpoint(&i->local), "waiting", (json_int_t)i->unread, "backlog",
+		(json_int_t)i->rcvbuf);
+}
+
+static json_t *connection(const struct tern_tcp_info *i)
+{
+	json_t *all = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
+		tern_tcp_state_name(i->state), "local", endpoint(&i->local), "remote",
+		endpoint(&i->remote), "unread", (json_int_t)i->unread, "unsent",
+		(json_int_t)i->unsent, "unacked", (json_int_t)i->unacked, "out_of_order",
+		(json_int_t)i->out_of_order, "sndbuf", (json_int_t)i->sndbuf, "rcvbuf",
+		(json_int_t)i->rcvbuf);
+	json_t *more = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, "
+				 "s:i, s:i, s:b}",
+		"congestion", i->congestion, "cwnd", (json_int_t)i->cwnd, "mss", (json_int_t)i->mss,
+		"rtt_us", (json_int_t)i->rtt_us, "rttvar_us", (json_int_t)i->rttvar_us, "rto_us",
+		(json_int_t)i->rto_us, "retransmits", (json_int_t)i->retransmits, "timeouts",
+		(json_int_t)i->backoff, "snd_wnd", (json_int_t)i->snd_wnd, "rcv_wnd",
+		(json_int_t)i->rcv_wnd, "timestamps", i->timestamps, "sack", i->sack, "snd_wscale",
+		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
+	json_object_update(all, more);
+	json_decref(more);
+	if (i->ssthresh != UINT32_MAX)
+		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));
+	if (i->timer)
+		json_object_set_new(all, "timer",
+			json_pack("{s:s, s:I}", "for", i->timer, "left_us",
+				(json_int_t)(i->timer_left / 1000)));
+	return all;
+}
+
+#define PAGE 500 /* connections an answer */
+
+static json_t *connections(struct tern_control *control, json_t *params)
+{
+	struct tern_stack *stack = tern_host_stack(control->host);
+	struct tern_tcp_info info;
+	json_int_t from = 0;
+	if (params &&
+		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+		return NULL;
+	uint32_t cursor = (uint32_t)from;
+	json_t *list = json_array();
+	bool more = true;
+	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
+		json_array_append_new(list,
+			info.state == TERN_TCP_LISTEN ? listener(&info) : connection(&info));
+	json_t *all = json_pack("{s:o}", "connections", list);
+	if (more)
+		json_object_set_new(all, "next", json_integer(cursor));
+	return all;
+}
+
 static const struct method {
 	const char *name;
-	json_t *(*call)(struct tern_control *control);
+	json_t *(*call)(struct tern_control *control, json_t *params); /* NULL: bad params */
 } methods[] = {
 	{"version", version},
 	{"counters", counters},
 	{"drops", drops},
 	{"memory", memory},
+	{"connections", connections},
 };
 
 static json_t *error(int code, const char *text)
@@ -97,17 +165,19 @@ static json_t *error(int code, const char *text)
 static json_t *answer(struct tern_control *control, const char *line, size_t len)
 {
 	const char *name = NULL, *version_said = "";
-	json_t *id = NULL, *result = NULL, *wrong = NULL;
+	json_t *id = NULL, *params = NULL, *result = NULL, *wrong = NULL;
 	json_t *request = json_loadb(line, len, 0, NULL);
 	if (!request)
 		wrong = error(PARSE_ERROR, "not JSON");
-	else if (json_unpack(request, "{s:s, s:s, s?o}", "jsonrpc", &version_said, "method", &name,
-			 "id", &id) != 0 ||
+	else if (json_unpack(request, "{s:s, s:s, s?o, s?o}", "jsonrpc", &version_said, "method",
+			 &name, "id", &id, "params", &params) != 0 ||
 		 strcmp(version_said, "2.0") != 0)
 		wrong = error(INVALID_REQUEST, "not a request of JSON-RPC 2.0");
 	for (size_t i = 0; !wrong && !result && i < sizeof methods / sizeof *methods; i++)
-		if (strcmp(methods[i].name, name) == 0)
-			result = methods[i].call(control);
+		if (strcmp(methods[i].name, name) == 0) {
+			result = methods[i].call(control, params);
+			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
+		}
 	if (!wrong && !result)
 		wrong = error(NO_METHOD, "no such method");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,

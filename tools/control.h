@@ -33,11 +33,12 @@ void tern_control_close(struct tern_control *control);
 
 /* --- control_ask.c: asking */
 /*
- * The result of a method of the stack with that name; NULL: the only one that runs. The caller owns
+ * The result of a method, its parameters as JSON or NULL, of the stack with that name; NULL: the
+ * only one that runs. The caller owns
  * it. NULL after saying why on stderr, with `command` before it. *found, if not NULL, is the name
  * of the stack.
  */
 json_t *tern_control_ask(const char *command, const char *name, const char *method,
-	char found[CONTROL_PATH_MAX]);
+	const char *params, char found[CONTROL_PATH_MAX]);
 
 #endif

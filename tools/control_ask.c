@@ -80,11 +80,12 @@ static int find_one(const char *command, char name[CONTROL_PATH_MAX])
 /* --- the question ------------------------------------------------------------------------------
  */
 
-static json_t *converse(int fd, const char *method)
+static json_t *converse(int fd, const char *method, const char *params)
 {
 	char request[200];
 	int n = snprintf(request, sizeof request,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}\n", method,
+		params ? params : "{}");
 	FILE *in = send(fd, request, (size_t)n, MSG_NOSIGNAL) == n ? fdopen(fd, "r") : NULL;
 	json_t *reply = in ? json_loadf(in, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
 	if (in)
@@ -95,7 +96,7 @@ static json_t *converse(int fd, const char *method)
 }
 
 json_t *tern_control_ask(const char *command, const char *name, const char *method,
-	char found[CONTROL_PATH_MAX])
+	const char *params, char found[CONTROL_PATH_MAX])
 {
 	char path[CONTROL_PATH_MAX], why[200], only[CONTROL_PATH_MAX];
 	if (!name) {
@@ -113,7 +114,7 @@ json_t *tern_control_ask(const char *command, const char *name, const char *meth
 			strerror(errno));
 		return NULL;
 	}
-	json_t *reply = converse(fd, method), *result = NULL;
+	json_t *reply = converse(fd, method, params), *result = NULL;
 	const char *message = "no answer";
 	if (reply && json_unpack(reply, "{s:o}", "result", &result) != 0)
 		json_unpack(reply, "{s:{s:s}}", "error", "message", &message);
@@ -121,7 +122,7 @@ json_t *tern_control_ask(const char *command, const char *name, const char *meth
 		fprintf(stderr, "%s: stack \"%s\": %s\n", command, name, message);
 	json_incref(result);
 	json_decref(reply);
-	if (found && result)
+	if (found && result && found != name)
 		snprintf(found, CONTROL_PATH_MAX, "%s", name);
 	return result;
 }

@@ -97,11 +97,11 @@ static int run(const struct nstat *n)
 	const char *method = n->drops ? "drops" : "counters";
 	json_int_t pid = 0;
 	int rc = 1;
-	json_t *version = tern_control_ask("nstat", n->stack, "version", stack);
+	json_t *version = tern_control_ask("nstat", n->stack, "version", NULL, stack);
 	if (!version)
 		return 1;
 	json_unpack(version, "{s:I}", "pid", &pid);
-	json_t *now = tern_control_ask("nstat", stack, method, NULL);
+	json_t *now = tern_control_ask("nstat", stack, method, NULL, NULL);
 	if (now && tern_control_path(path, stack, method, why, sizeof why) != 0)
 		fprintf(stderr, "nstat: %s\n", why);
 	else if (now) {

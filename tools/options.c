@@ -20,7 +20,7 @@ const char tern_options_help[] =
 	"  --seed N               seed of the impairment (1)\n"
 	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
 	"  --budget MIB           memory the stack may hold (64)\n"
-	"  --name NAME            what tern nstat calls this stack (the command and its pid)\n"
+	"  --name NAME            what tern ss and nstat call this stack (command.pid)\n"
 	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
 	"share\n"
 	"                         it and the time answer for each other\n"

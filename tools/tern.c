@@ -18,6 +18,7 @@ static const struct command {
 	{"serve", "serve a directory over tern's TCP", tern_command_serve},
 	{"lab", "experiments, told as stories, in virtual time", tern_command_lab},
 	{"nstat", "show the counters of a stack that runs", tern_command_nstat},
+	{"ss", "show the connections of a stack that runs", tern_command_ss},
 	{"wire", "join two TAPs by an impaired wire", tern_command_wire},
 	{"script", "run a packetdrill script in virtual time", tern_command_script},
 };

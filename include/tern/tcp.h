@@ -192,6 +192,10 @@ struct tern_tcp_info {
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
 	bool recovering;
+	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",
+	 * "time-wait" or "fin-wait-2"; NULL: nothing of these. */
+	const char *timer;
+	uint64_t timer_left;
 	void *user;
 };
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out);

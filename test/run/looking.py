@@ -5,6 +5,7 @@ import re
 import socket
 import stat
 import subprocess
+import time
 
 from lab import OURS, TERN, Server, on_kernel, require, write
 
@@ -65,6 +66,82 @@ def case_nstat():
     return f"{said} passive opens, and what each look gained"
 
 
+def ss(*args):
+    done = subprocess.run([TERN, "ss", *args], capture_output=True, text=True, timeout=20)
+    print("$ ss", *args, "\n", done.stdout[-3000:], done.stderr[-500:])
+    require(done.returncode == 0, f"ss {args}: exit {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+WAITING = """
+import socket, time
+l = socket.create_server(('0.0.0.0', 7), backlog=5)
+held = [l.accept()[0] for i in range(3)]
+held[0].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+held[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 600)
+held[2].setblocking(False)
+try:
+    while True:
+        held[2].send(b'x' * 65536)
+except BlockingIOError:
+    pass
+time.sleep(60)
+"""
+
+
+def case_ss():
+    """What ss shows of the kernel's side is what tern ss shows of tern's."""
+    home()
+    write("waiting.py", WAITING)
+    with Server(PYTHON, "waiting.py", tern=True, options=("--name", "web")):
+        until = time.monotonic() + 15
+        while "LISTEN" not in (subprocess.run([TERN, "ss", "-l"], capture_output=True, text=True).stdout):
+            require(time.monotonic() < until, "nobody listens")
+            time.sleep(0.1)
+        peers = [socket.create_connection((OURS, 7), 5) for _ in range(5)]
+        peers[1].close()  # the program forgets to
+        time.sleep(1.5)
+        lines = {l.split()[4]: l for l in ss("-aoH").splitlines()}
+        at = [f"10.77.0.1:{p.getsockname()[1]}" if p.fileno() >= 0 else None for p in peers]
+        require(re.match(r"LISTEN +2 +5 +\*:7 ", lines["*:*"]), "two of five wait: " + lines["*:*"])
+        require("ESTAB" in lines[at[0]] and re.search(r"timer:\(keepalive,9min5\dsec,0\)", lines[at[0]]),
+                lines[at[0]])
+        require(sum("CLOSE-WAIT" in l for l in lines.values()) == 1, "no CLOSE-WAIT")
+        require("timer:(persist," in lines[at[2]] and int(lines[at[2]].split()[2]) > 0, lines[at[2]])
+        want = {a for a in at if a}
+        shown = json.loads(ss("-j"))
+        require({c["remote"] for c in shown} >= want and len(shown) == 5, "not the five")
+        stuck = next(c for c in shown if c["remote"] == at[2])
+        require(stuck["snd_wnd"] == 0 and stuck["timer"]["for"] == "persist", f"{stuck}")
+        kernel = subprocess.run(["ss", "-tinH", "dst", OURS], capture_output=True, text=True).stdout
+        for a in want:
+            require(a in kernel, f"the kernel does not know {a}")
+        require(len(ss("-l").splitlines()) == 2 and "Recv-Q" in ss(), "the header")
+        require("rtt:" in ss("-i") and "mem:(" in ss("-m"), "-i and -m")
+        for p in peers:
+            p.close()
+    return "5 connections and a listener, their queues, timers and states"
+
+
+def case_ss_of_many():
+    """More than an answer holds."""
+    home()
+    write("many.py", "import socket, sys, time\nl = socket.create_server(('0.0.0.0', 7), backlog=4000)\n"
+          "held = [l.accept()[0] for i in range(1300)]\nprint('held', flush=True)\ntime.sleep(60)\n")
+    with Server(PYTHON, "many.py", tern=True, options=("--name", "web")) as server:
+        time.sleep(1)
+        peers = [socket.create_connection((OURS, 7), 5) for _ in range(1300)]
+        until = time.monotonic() + 20
+        while "held" not in server.output():
+            require(time.monotonic() < until, "not all were accepted")
+            time.sleep(0.1)
+        shown = {c["remote"] for c in json.loads(ss("-j"))}
+        require(shown == {f"10.77.0.1:{p.getsockname()[1]}" for p in peers}, f"{len(shown)} of 1300")
+        for p in peers:
+            p.close()
+    return "1300, in pages"
+
+
 def dial(path):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(5)
@@ -90,7 +167,8 @@ def case_control_socket():
         good = b'{"jsonrpc":"2.0","id":%d,"method":"version"}\n'
         require(json.loads(ask(path, good % 7))["result"]["protocol"] == 1, "no version")
         for line, code in ((b"nonsense\n", -32700), (b"[]\n", -32600), (b'{"method":"version"}\n', -32600),
-                           (b'{"jsonrpc":"2.0","id":1,"method":"x"}\n', -32601)):
+                           (b'{"jsonrpc":"2.0","id":1,"method":"x"}\n', -32601),
+                           (b'{"jsonrpc":"2.0","id":1,"method":"connections","params":{"from":-1}}\n', -32602)):
             require(json.loads(ask(path, line))["error"]["code"] == code, f"{line} is not {code}")
         require(ask(path, b"x" * 5000) == b"", "a line without an end was listened to")
         deaf = dial(path)

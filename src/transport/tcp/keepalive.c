@@ -57,17 +57,32 @@ static bool over(const struct tcp *tcp, const struct tcb_side *side)
 	return side->keep_probes >= probes_max(tcp, side);
 }
 
+/* What must pass since it was heard, or asked. */
+static uint64_t between(const struct tcp *tcp, const struct tcb_side *side)
+{
+	return side->keep_probes ? interval(tcp, side) : idle_time(tcp, side);
+}
+
+uint64_t tern_keepalive_left(const struct tcp *tcp, const struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side;
+	if (!side || !side->keepalive || !tcb_in(tcb, SYNCHRONIZED) || !idle(tcb))
+		return TERN_NEVER;
+	uint64_t wait = between(tcp, side);
+	uint64_t gone = since(tcp, side->keep_probes ? side->probed_at : side->heard_at);
+	return gone < wait ? wait - gone : 0;
+}
+
 uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	if (!side->keepalive || !tcb_in(tcb, SYNCHRONIZED))
 		return 0;
-	uint64_t wait = side->keep_probes ? interval(tcp, side) : idle_time(tcp, side);
-	uint64_t gone = since(tcp, side->keep_probes ? side->probed_at : side->heard_at);
-	if (!idle(tcb))
-		return wait;
-	if (gone < wait)
-		return wait - gone;
+	uint64_t left = tern_keepalive_left(tcp, tcb);
+	if (left == TERN_NEVER)
+		return between(tcp, side);
+	if (left > 0)
+		return left;
 	if (over(tcp, side)) {
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnTimeout);
 		tern_reset_send(tcp, tcb);

@@ -60,6 +60,8 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 		.rto_us = (uint32_t)(tern_rto_backed_off(tcp, tcb) / 1000),
 		.user = tcb->user,
 	};
+	if (tcb->state != TERN_TCP_CLOSED)
+		out->timer = tern_timer_next(tcp, tcb, &out->timer_left);
 	describe_sending(tcb, out);
 	describe_receiving(tcb, out);
 }

@@ -174,6 +174,8 @@ void tern_keepalive_heard(const struct tcp *tcp, struct tcb_side *side);
 /* Does what is due; returns in how many ns to look again, 0 if never. The connection may be dead.
  */
 uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb);
+/* In how many ns a keepalive probe is due; TERN_NEVER if none is to be. */
+uint64_t tern_keepalive_left(const struct tcp *tcp, const struct tcb *tcb);
 /* The first timeout of a series: what is unacknowledged was sent `waited` ns ago. */
 void tern_user_timeout_begin(const struct tcp *tcp, struct tcb *tcb, uint64_t waited);
 /* How long, in ns, the user is still willing to wait: TERN_NEVER if for ever. */
@@ -245,6 +247,8 @@ void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
+/* What it waits for next, in how many ns, as tern_tcp_info says it; NULL: nothing. */
+const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64_t *left);
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);
 
 /* --- timewait.c ---------------------------------------------------------------------- */

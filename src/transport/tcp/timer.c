@@ -152,6 +152,24 @@ static bool linger_is_close(const struct tcb *tcb)
 	       (tcb->state == TERN_TCP_FIN_WAIT_2 && tcb->flags & TCB_ORPHAN);
 }
 
+const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64_t *left)
+{
+	uint64_t keepalive = tern_keepalive_left(tcp, tcb), at = 0;
+	const char *what = NULL;
+	if (tcb->rexmt_at) {
+		what = tcb->flags & TCB_PERSIST ? "persist" : "retransmit";
+		at = to_ns(tcp, tcb->rexmt_at);
+	} else if (tcb->linger_at && linger_is_close(tcb)) {
+		what = tcb->state == TERN_TCP_TIME_WAIT ? "time-wait" : "fin-wait-2";
+		at = to_ns(tcp, tcb->linger_at);
+	} else if (keepalive != TERN_NEVER) {
+		what = "keepalive";
+		at = tcp->core->now + keepalive;
+	}
+	*left = at > tcp->core->now ? at - tcp->core->now : 0;
+	return what;
+}
+
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!linger_is_close(tcb) && tcb->side)

@@ -1,0 +1,267 @@
+/* `tern ss`: the connections of a stack that runs, in the columns and with the letters of ss(8). */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/commands.h"
+#include "tools/control.h"
+
+struct ss {
+	const char *stack;
+	bool all, listening, options, info, memory, header, json;
+};
+
+static int usage(FILE *to)
+{
+	fputs("usage: tern ss [OPTION...]\n\n"
+	      "TCP connections of a stack that runs (tern run, serve, fetch), as ss shows the "
+	      "kernel's:\n"
+	      "all but listeners and those in TIME-WAIT, unless asked for.\n\n"
+	      "  --stack NAME     which stack; without it, the only one that runs\n"
+	      "  -a, --all        listeners, and connections in every state\n"
+	      "  -l, --listening  listeners only: Recv-Q is what waits to be accepted, Send-Q the "
+	      "backlog\n"
+	      "  -o, --options    what each waits for, and how long still\n"
+	      "  -i, --info       TCP's own view: round-trip time, congestion window, ...\n"
+	      "  -m, --memory     buffers\n"
+	      "  -H, --no-header  no header line\n"
+	      "  -j, --json       an array of JSON, with all there is\n"
+	      "  -t, -n           TCP, numbers: it is so anyway\n",
+		to);
+	return to == stdout ? 0 : EXIT_USAGE;
+}
+
+/* --- one of them -------------------------------------------------------------------------------
+ */
+
+static int64_t number(json_t *c, const char *name)
+{
+	return (int64_t)json_integer_value(json_object_get(c, name));
+}
+
+static const char *text(json_t *c, const char *name)
+{
+	const char *s = json_string_value(json_object_get(c, name));
+	return s ? s : "";
+}
+
+static bool flag(json_t *c, const char *name)
+{
+	return json_is_true(json_object_get(c, name));
+}
+
+static const char *const states[][2] = {{"ESTABLISHED", "ESTAB"}, {"SYN_RECEIVED", "SYN-RECV"},
+	{"SYN_SENT", "SYN-SENT"}, {"FIN_WAIT_1", "FIN-WAIT-1"}, {"FIN_WAIT_2", "FIN-WAIT-2"},
+	{"TIME_WAIT", "TIME-WAIT"}, {"CLOSE_WAIT", "CLOSE-WAIT"}, {"LAST_ACK", "LAST-ACK"},
+	{"CLOSED", "UNCONN"}};
+
+/* As ss writes it. */
+static const char *state(json_t *c)
+{
+	const char *name = text(c, "state");
+	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+		if (strcmp(name, states[i][0]) == 0)
+			return states[i][1];
+	return name;
+}
+
+static bool wanted(const struct ss *s, json_t *c)
+{
+	const char *name = text(c, "state");
+	bool listens = strcmp(name, "LISTEN") == 0;
+	if (s->all)
+		return true;
+	if (s->listening || listens)
+		return s->listening && listens;
+	return strcmp(name, "TIME_WAIT") != 0 && strcmp(name, "CLOSED") != 0;
+}
+
+static void show_time(int64_t us)
+{
+	int64_t ms = us / 1000;
+	if (ms >= 60000)
+		printf("%" PRId64 "min%" PRId64 "sec", ms / 60000, ms / 1000 % 60);
+	else if (ms >= 1000)
+		printf("%" PRId64 ".%03" PRId64 "sec", ms / 1000, ms % 1000);
+	else
+		printf("%" PRId64 "ms", ms);
+}
+
+static void show_timer(json_t *c)
+{
+	static const char *const names[][2] = {{"retransmit", "on"}, {"time-wait", "timewait"},
+		{"fin-wait-2", "timewait"}};
+	json_t *timer = json_object_get(c, "timer");
+	const char *name = text(timer, "for");
+	if (!timer)
+		return;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i][0]) == 0)
+			name = names[i][1];
+	printf(" timer:(%s,", name);
+	show_time(number(timer, "left_us"));
+	printf(",%" PRId64 ")", number(c, "timeouts"));
+}
+
+static void show_memory(json_t *c)
+{
+	printf(" mem:(r%" PRId64 ",rb%" PRId64 ",o%" PRId64 ",t%" PRId64 ",tb%" PRId64 ")",
+		number(c, "unread"), number(c, "rcvbuf"), number(c, "out_of_order"),
+		number(c, "unsent") + number(c, "unacked"), number(c, "sndbuf"));
+}
+
+static void show_info(json_t *c)
+{
+	int64_t mss = number(c, "mss"), cwnd = number(c, "cwnd");
+	if (flag(c, "timestamps"))
+		printf(" ts");
+	if (flag(c, "sack"))
+		printf(" sack");
+	printf(" %s", text(c, "congestion"));
+	if (flag(c, "wscale"))
+		printf(" wscale:%" PRId64 ",%" PRId64, number(c, "snd_wscale"),
+			number(c, "rcv_wscale"));
+	printf(" rto:%" PRId64, number(c, "rto_us") / 1000);
+	if (number(c, "rtt_us"))
+		printf(" rtt:%.3f/%.3f", (double)number(c, "rtt_us") / 1000,
+			(double)number(c, "rttvar_us") / 1000);
+	printf(" mss:%" PRId64 " cwnd:%" PRId64, mss, mss ? cwnd / mss : 0);
+	if (json_object_get(c, "ssthresh") && mss)
+		printf(" ssthresh:%" PRId64, number(c, "ssthresh") / mss);
+	if (number(c, "timeouts"))
+		printf(" backoff:%" PRId64, number(c, "timeouts"));
+	printf(" unacked:%" PRId64 " notsent:%" PRId64 " retrans:%" PRId64 " snd_wnd:%" PRId64
+	       " rcv_wnd:%" PRId64,
+		number(c, "unacked"), number(c, "unsent"), number(c, "retransmits"),
+		number(c, "snd_wnd"), number(c, "rcv_wnd"));
+}
+
+/* Every address is [::], as tern has it. */
+static const char *local(json_t *c, char *room, size_t size)
+{
+	const char *at = text(c, "local"), *any = "[::]:";
+	if (strncmp(at, any, strlen(any)) != 0)
+		return at;
+	snprintf(room, size, "*:%s", at + strlen(any));
+	return room;
+}
+
+static void show(const struct ss *s, json_t *c)
+{
+	char room[32];
+	bool listens = strcmp(text(c, "state"), "LISTEN") == 0;
+	int64_t receive = number(c, listens ? "waiting" : "unread");
+	int64_t send = listens ? number(c, "backlog") : number(c, "unsent") + number(c, "unacked");
+	printf("%-10s %-6" PRId64 " %-6" PRId64 " %21s %21s", state(c), receive, send,
+		local(c, room, sizeof room), listens ? "*:*" : text(c, "remote"));
+	if (s->options)
+		show_timer(c);
+	printf("\n");
+	if (listens || !(s->info || s->memory))
+		return;
+	printf("\t");
+	if (s->memory)
+		show_memory(c);
+	if (s->info)
+		show_info(c);
+	printf("\n");
+}
+
+/* --- all of them -------------------------------------------------------------------------------
+ */
+
+/* Asks for all, a page at a time: what comes and goes meanwhile may be missed. */
+static int collect(const struct ss *s, json_t *all)
+{
+	char stack[CONTROL_PATH_MAX], params[40] = "{}";
+	const char *name = s->stack;
+	for (json_t *next = json_integer(0); next;) {
+		json_t *page = tern_control_ask("ss", name, "connections", params, stack);
+		json_decref(next);
+		if (!page)
+			return -1;
+		json_array_extend(all, json_object_get(page, "connections"));
+		next = json_incref(json_object_get(page, "next"));
+		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
+			(int64_t)json_integer_value(next));
+		json_decref(page);
+		name = stack;
+	}
+	return 0;
+}
+
+static int run(const struct ss *s)
+{
+	json_t *all = json_array(), *shown = json_array(), *c;
+	size_t i;
+	int rc = collect(s, all);
+	if (rc == 0 && s->header && !s->json)
+		printf("%-10s %-6s %-6s %21s %21s\n", "State", "Recv-Q", "Send-Q",
+			"Local Address:Port", "Peer Address:Port");
+	json_array_foreach(all, i, c)
+	{
+		if (rc != 0 || !wanted(s, c))
+			continue;
+		if (s->json)
+			json_array_append(shown, c);
+		else
+			show(s, c);
+	}
+	if (rc == 0 && s->json) {
+		json_dumpf(shown, stdout, JSON_COMPACT);
+		printf("\n");
+	}
+	json_decref(shown);
+	json_decref(all);
+	return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
+}
+
+int tern_command_ss(int argc, char **argv)
+{
+	static const struct option options[] = {{"stack", required_argument, NULL, 'S'},
+		{"all", no_argument, NULL, 'a'}, {"listening", no_argument, NULL, 'l'},
+		{"options", no_argument, NULL, 'o'}, {"info", no_argument, NULL, 'i'},
+		{"memory", no_argument, NULL, 'm'}, {"no-header", no_argument, NULL, 'H'},
+		{"json", no_argument, NULL, 'j'}, {"tcp", no_argument, NULL, 't'},
+		{"numeric", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {0}};
+	struct ss s = {.header = true};
+	int opt;
+	while ((opt = getopt_long(argc, argv, "aloimHjtnh", options, NULL)) != -1)
+		switch (opt) {
+		case 'S':
+			s.stack = optarg;
+			break;
+		case 'a':
+			s.all = true;
+			break;
+		case 'l':
+			s.listening = true;
+			break;
+		case 'o':
+			s.options = true;
+			break;
+		case 'i':
+			s.info = true;
+			break;
+		case 'm':
+			s.memory = true;
+			break;
+		case 'H':
+			s.header = false;
+			break;
+		case 'j':
+			s.json = true;
+			break;
+		case 't':
+		case 'n':
+			break;
+		case 'h':
+			return usage(stdout);
+		default:
+			return usage(stderr);
+		}
+	if (optind < argc)
+		return usage(stderr);
+	return run(&s);
+}
