@@ -39,6 +39,11 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
+	struct {
+		const char *name;
+		json_t *(*call)(void *context, json_t *params);
+		void *context;
+	} own; /* the program's method */
 	struct client client[CLIENTS];
 };
 
@@ -178,6 +183,10 @@ static json_t *answer(struct tern_control *control, const char *line, size_t len
 			result = methods[i].call(control, params);
 			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
 		}
+	if (!wrong && !result && control->own.name && strcmp(control->own.name, name) == 0) {
+		result = control->own.call(control->own.context, params);
+		wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
+	}
 	if (!wrong && !result)
 		wrong = error(NO_METHOD, "no such method");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,
@@ -339,6 +348,14 @@ struct tern_control *tern_control_open(struct tern_host *host, const char *name,
 failed:
 	free(control);
 	return NULL;
+}
+
+void tern_control_add(struct tern_control *control, const char *method,
+	json_t *(*call)(void *context, json_t *params), void *context)
+{
+	control->own.name = method;
+	control->own.call = call;
+	control->own.context = context;
 }
 
 /* What tern nstat keeps there about this stack. */

@@ -318,8 +318,11 @@ int tern_command_run(int argc, char **argv)
 	default_addresses(&run.options);
 	raise_limits();
 	rc = EXIT_FAILED;
-	if ((run.host = tern_options_open(&run.options)))
+	if ((run.host = tern_options_open(&run.options))) {
+		if (run.options.control)
+			tern_control_add(run.options.control, "owners", tern_run_owners, &run);
 		rc = run_program(&run);
+	}
 	if (tern_options_close(&run.options, stderr) != 0 && rc == 0)
 		rc = EXIT_FAILED;
 	tern_run_calls_end(&run);

@@ -9,7 +9,8 @@
 
 struct ss {
 	const char *stack;
-	bool all, listening, options, info, memory, header, json;
+	bool all, listening, options, processes, info, memory, header, json;
+	json_t *owners; /* by connection: what stands in the last column */
 };
 
 static int usage(FILE *to)
@@ -23,6 +24,7 @@ static int usage(FILE *to)
 	      "  -l, --listening  listeners only: Recv-Q is what waits to be accepted, Send-Q the "
 	      "backlog\n"
 	      "  -o, --options    what each waits for, and how long still\n"
+	      "  -p, --processes  who has it, under tern run\n"
 	      "  -i, --info       TCP's own view: round-trip time, congestion window, ...\n"
 	      "  -m, --memory     buffers\n"
 	      "  -H, --no-header  no header line\n"
@@ -147,6 +149,29 @@ static const char *local(json_t *c, char *room, size_t size)
 	return room;
 }
 
+static json_t *owners_of(const struct ss *s, json_t *c)
+{
+	char key[160];
+	const char *remote = text(c, "remote");
+	snprintf(key, sizeof key, "%s %s", text(c, "local"), *remote ? remote : "*");
+	return json_object_get(s->owners, key);
+}
+
+static void show_owners(const struct ss *s, json_t *c)
+{
+	json_t *owner, *all = owners_of(s, c);
+	size_t i;
+	if (!all)
+		return;
+	printf(" users:(");
+	json_array_foreach(all, i, owner)
+	{
+		printf("%s(\"%s\",pid=%" PRId64 ",fd=%" PRId64 ")", i ? "," : "",
+			text(owner, "program"), number(owner, "pid"), number(owner, "fd"));
+	}
+	printf(")");
+}
+
 static void show(const struct ss *s, json_t *c)
 {
 	char room[32];
@@ -155,6 +180,8 @@ static void show(const struct ss *s, json_t *c)
 	int64_t send = listens ? number(c, "backlog") : number(c, "unsent") + number(c, "unacked");
 	printf("%-10s %-6" PRId64 " %-6" PRId64 " %21s %21s", state(c), receive, send,
 		local(c, room, sizeof room), listens ? "*:*" : text(c, "remote"));
+	if (s->processes)
+		show_owners(s, c);
 	if (s->options)
 		show_timer(c);
 	printf("\n");
@@ -191,11 +218,40 @@ static int collect(const struct ss *s, json_t *all)
 	return 0;
 }
 
-static int run(const struct ss *s)
+/* Who has what, by connection; a stack that no programs run on has nothing to say. */
+static json_t *collect_owners(const struct ss *s)
+{
+	char params[40] = "{}", stack[CONTROL_PATH_MAX];
+	json_t *by = json_object(), *owner;
+	const char *name = s->stack;
+	size_t i;
+	for (json_t *next = json_integer(0); next;) {
+		json_t *page = tern_control_ask("ss", name, "owners", params, stack);
+		json_decref(next);
+		if (!page)
+			return by;
+		json_array_foreach(json_object_get(page, "owners"), i, owner)
+		{
+			const char *key = text(owner, "connection");
+			if (!json_object_get(by, key))
+				json_object_set_new(by, key, json_array());
+			json_array_append(json_object_get(by, key), owner);
+		}
+		next = json_incref(json_object_get(page, "next"));
+		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
+			(int64_t)json_integer_value(next));
+		json_decref(page);
+		name = stack;
+	}
+	return by;
+}
+
+static int run(struct ss *s)
 {
 	json_t *all = json_array(), *shown = json_array(), *c;
 	size_t i;
 	int rc = collect(s, all);
+	s->owners = rc == 0 && s->processes ? collect_owners(s) : NULL;
 	if (rc == 0 && s->header && !s->json)
 		printf("%-10s %-6s %-6s %21s %21s\n", "State", "Recv-Q", "Send-Q",
 			"Local Address:Port", "Peer Address:Port");
@@ -203,15 +259,16 @@ static int run(const struct ss *s)
 	{
 		if (rc != 0 || !wanted(s, c))
 			continue;
-		if (s->json)
-			json_array_append(shown, c);
-		else
+		if (!s->json)
 			show(s, c);
+		else if (json_array_append(shown, c) == 0 && owners_of(s, c))
+			json_object_set(c, "owners", owners_of(s, c));
 	}
 	if (rc == 0 && s->json) {
 		json_dumpf(shown, stdout, JSON_COMPACT);
 		printf("\n");
 	}
+	json_decref(s->owners);
 	json_decref(shown);
 	json_decref(all);
 	return rc == 0 && fflush(stdout) == 0 ? 0 : 1;
@@ -221,13 +278,14 @@ int tern_command_ss(int argc, char **argv)
 {
 	static const struct option options[] = {{"stack", required_argument, NULL, 'S'},
 		{"all", no_argument, NULL, 'a'}, {"listening", no_argument, NULL, 'l'},
-		{"options", no_argument, NULL, 'o'}, {"info", no_argument, NULL, 'i'},
-		{"memory", no_argument, NULL, 'm'}, {"no-header", no_argument, NULL, 'H'},
-		{"json", no_argument, NULL, 'j'}, {"tcp", no_argument, NULL, 't'},
-		{"numeric", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"options", no_argument, NULL, 'o'}, {"processes", no_argument, NULL, 'p'},
+		{"info", no_argument, NULL, 'i'}, {"memory", no_argument, NULL, 'm'},
+		{"no-header", no_argument, NULL, 'H'}, {"json", no_argument, NULL, 'j'},
+		{"tcp", no_argument, NULL, 't'}, {"numeric", no_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	struct ss s = {.header = true};
 	int opt;
-	while ((opt = getopt_long(argc, argv, "aloimHjtnh", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "alopimHjtnh", options, NULL)) != -1)
 		switch (opt) {
 		case 'S':
 			s.stack = optarg;
@@ -240,6 +298,9 @@ int tern_command_ss(int argc, char **argv)
 			break;
 		case 'o':
 			s.options = true;
+			break;
+		case 'p':
+			s.processes = true;
 			break;
 		case 'i':
 			s.info = true;

@@ -116,6 +116,14 @@ def case_ss():
         kernel = subprocess.run(["ss", "-tinH", "dst", OURS], capture_output=True, text=True).stdout
         for a in want:
             require(a in kernel, f"the kernel does not know {a}")
+        owner = next(line for line in ss("-p").splitlines() if "CLOSE-WAIT" in line)
+        found = re.search(r'users:\(\("python3",pid=(\d+),fd=(\d+)\)\)', owner)
+        require(found, "who forgot to close is not told: " + owner)
+        with open(f"/proc/{found.group(1)}/cmdline", encoding="utf-8") as line:
+            require("waiting.py" in line.read(), "another process")
+        require(os.readlink(f"/proc/{found.group(1)}/fd/{found.group(2)}").startswith("socket:"), "no socket")
+        require('pid=' in ss("-lpH"), "the listener's owner")
+        require(all(c.get("owners") for c in json.loads(ss("-jp")) if c["remote"] in at[:3]), "-jp")
         require(len(ss("-l").splitlines()) == 2 and "Recv-Q" in ss(), "the header")
         require("rtt:" in ss("-i") and "mem:(" in ss("-m"), "-i and -m")
         for p in peers:

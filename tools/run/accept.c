@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -238,8 +237,6 @@ static int name_it(struct sock *sock, int fd)
 	if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
 		len - sizeof name.ss_family > sizeof sock->name)
 		return ENOBUFS;
-	struct stat st;
-	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
 	sock->name_len = (unsigned)(len - sizeof name.ss_family);
 	memcpy(sock->name, (char *)&name + sizeof name.ss_family, sock->name_len);
 	return listen(fd, TOKENS_MAX) == 0 ? 0 : errno;

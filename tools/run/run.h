@@ -12,6 +12,7 @@
  *	open.c      socket, bind, connect, shutdown
  *	accept.c    listen, accept
  *	name.c      getsockname, getpeername
+ *	owner.c     who has which connection
  *	option.c    setsockopt, getsockopt, ioctl
  *
  * The program is not trusted: what it gives is copied once, and nothing here waits for it.
@@ -80,6 +81,7 @@ struct group {
 struct sock {
 	struct run *run;
 	uint64_t cookie; /* SO_COOKIE of the program's end */
+	uint32_t inode;  /* and its inode */
 	enum sock_state state;
 	bool seen; /* by the sweep */
 	struct port_hold hold;
@@ -97,7 +99,6 @@ struct sock {
 	/* listening */
 	struct group *group;
 	struct sock *next_member, **member_link;
-	uint32_t inode;
 	char name[8]; /* abstract name of the program's end, its first byte 0 */
 	unsigned name_len;
 	int *tokens; /* our ends of what waits in its accept queue, oldest first */
@@ -297,6 +298,10 @@ void tern_run_listen_end(struct sock *sock);
 /* --- name.c */
 struct verdict tern_run_getsockname(struct call *call);
 struct verdict tern_run_getpeername(struct call *call);
+
+/* --- owner.c */
+/* The method "owners" of docs/control.md; context: the run. */
+json_t *tern_run_owners(void *context, json_t *params);
 
 /* --- option.c */
 struct verdict tern_run_setsockopt(struct call *call);

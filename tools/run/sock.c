@@ -9,6 +9,7 @@
 #include <linux/unix_diag.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ struct sock *tern_sock_new(struct run *run, int fd)
 		return NULL;
 	sock->run = run;
 	sock->cookie = tern_run_cookie(fd);
+	struct stat st;
+	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
 	sock->end = -1;
 	HASH_ADD(hh, run->socks, cookie, sizeof sock->cookie, sock);
 	return sock;

@@ -1,0 +1,146 @@
+/* Who has which connection: the program's processes and their descriptors, for `tern ss -p`. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/run/run.h"
+
+#define PAGE 500 /* descriptors an answer, more only to finish a process */
+
+/* The connection of a socket, by its inode: "LOCAL REMOTE", or "LOCAL *" for a listener. */
+struct known {
+	uint32_t inode;
+	char name[2 * TERN_ENDPOINT_TEXT];
+	UT_hash_handle hh;
+};
+
+static bool name_of(struct sock *sock, char *name, size_t size)
+{
+	char local[TERN_ENDPOINT_TEXT], remote[TERN_ENDPOINT_TEXT] = "*";
+	struct tern_endpoint at = sock->local;
+	if (sock->group) {
+		if (tern_tcp_listen_endpoint(run_stack(sock->run), sock->group->listener, &at) != 0)
+			return false;
+	} else if (sock->state == SOCK_CONNECTED || sock->state == SOCK_CONNECTING) {
+		tern_endpoint_format(&sock->remote, remote);
+	} else {
+		return false;
+	}
+	snprintf(name, size, "%s %s", tern_endpoint_format(&at, local), remote);
+	return true;
+}
+
+static struct known *know(struct run *run)
+{
+	struct known *all = NULL;
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	{
+		struct known *k = calloc(1, sizeof *k);
+		if (!k || !name_of(sock, k->name, sizeof k->name)) {
+			free(k);
+			continue;
+		}
+		k->inode = sock->inode;
+		HASH_ADD(hh, all, inode, sizeof k->inode, k);
+	}
+	return all;
+}
+
+static void forget(struct known *all)
+{
+	struct known *k, *next;
+	HASH_ITER(hh, all, k, next)
+	{
+		HASH_DEL(all, k);
+		free(k);
+	}
+}
+
+static const char *program(int pid, char name[17])
+{
+	char path[40];
+	snprintf(path, sizeof path, "/proc/%d/comm", pid);
+	FILE *file = fopen(path, "re");
+	if (!file || !fgets(name, 17, file))
+		strcpy(name, "?");
+	if (file)
+		fclose(file);
+	name[strcspn(name, "\n")] = '\0';
+	return name;
+}
+
+/* Appends what that process has of ours. */
+static void look_at(int pid, struct known *all, json_t *owners)
+{
+	char path[64], target[64], name[17];
+	snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	DIR *dir = opendir(path);
+	for (struct dirent *d; dir && (d = readdir(dir));) {
+		uint32_t inode;
+		struct known *k = NULL;
+		ssize_t n = readlinkat(dirfd(dir), d->d_name, target, sizeof target - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (sscanf(target, "socket:[%u]", &inode) == 1)
+			HASH_FIND(hh, all, &inode, sizeof inode, k);
+		if (k)
+			json_array_append_new(owners,
+				json_pack("{s:s, s:i, s:s, s:i}", "connection", k->name, "pid", pid,
+					"program", program(pid, name), "fd", atoi(d->d_name)));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* All processes from that pid on, in order; the caller frees them. */
+static int *processes(int from, size_t *count)
+{
+	DIR *dir = opendir("/proc");
+	int *pids = NULL;
+	size_t room = 0;
+	*count = 0;
+	for (struct dirent *d; dir && (d = readdir(dir));) {
+		int pid = atoi(d->d_name);
+		if (pid <= 0 || pid < from)
+			continue;
+		if (*count == room) {
+			room = room ? 2 * room : 256;
+			int *more = realloc(pids, room * sizeof *pids);
+			if (!more)
+				break;
+			pids = more;
+		}
+		pids[(*count)++] = pid;
+	}
+	if (dir)
+		closedir(dir);
+	if (pids)
+		qsort(pids, *count, sizeof *pids, by_number);
+	return pids;
+}
+
+json_t *tern_run_owners(void *context, json_t *params)
+{
+	int from = 0;
+	size_t count, i = 0;
+	if (params && (json_unpack(params, "{s?i}", "from", &from) != 0 || from < 0))
+		return NULL;
+	int *pids = processes(from, &count);
+	struct known *all = know(context);
+	json_t *owners = json_array();
+	for (; i < count && json_array_size(owners) < PAGE; i++)
+		look_at(pids[i], all, owners);
+	json_t *result = json_pack("{s:o}", "owners", owners);
+	if (i < count)
+		json_object_set_new(result, "next", json_integer(pids[i]));
+	forget(all);
+	free(pids);
+	return result;
+}
