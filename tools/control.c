@@ -39,11 +39,8 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
-	struct {
-		const char *name;
-		json_t *(*call)(void *context, json_t *params);
-		void *context;
-	} own; /* the program's method */
+	json_t *(*owners)(void *context, json_t *params);
+	void *owners_context;
 	struct client client[CLIENTS];
 };
 
@@ -150,6 +147,12 @@ static json_t *connections(struct tern_control *control, json_t *params)
 	return all;
 }
 
+static json_t *owners(struct tern_control *control, json_t *params)
+{
+	return control->owners ? control->owners(control->owners_context, params)
+			       : json_pack("{s:[]}", "owners");
+}
+
 static const struct method {
 	const char *name;
 	json_t *(*call)(struct tern_control *control, json_t *params); /* NULL: bad params */
@@ -159,6 +162,7 @@ static const struct method {
 	{"drops", drops},
 	{"memory", memory},
 	{"connections", connections},
+	{"owners", owners},
 };
 
 static json_t *error(int code, const char *text)
@@ -183,10 +187,6 @@ static json_t *answer(struct tern_control *control, const char *line, size_t len
 			result = methods[i].call(control, params);
 			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
 		}
-	if (!wrong && !result && control->own.name && strcmp(control->own.name, name) == 0) {
-		result = control->own.call(control->own.context, params);
-		wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
-	}
 	if (!wrong && !result)
 		wrong = error(NO_METHOD, "no such method");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,
@@ -350,12 +350,11 @@ failed:
 	return NULL;
 }
 
-void tern_control_add(struct tern_control *control, const char *method,
-	json_t *(*call)(void *context, json_t *params), void *context)
+void tern_control_owners(struct tern_control *control,
+	json_t *(*answer_with)(void *context, json_t *params), void *context)
 {
-	control->own.name = method;
-	control->own.call = call;
-	control->own.context = context;
+	control->owners = answer_with;
+	control->owners_context = context;
 }
 
 /* What tern nstat keeps there about this stack. */

@@ -29,9 +29,10 @@ struct tern_control;
  */
 struct tern_control *tern_control_open(struct tern_host *host, const char *name, char *why,
 	size_t why_size);
-/* One more method, of the program's own: it returns its result, or NULL for bad parameters. */
-void tern_control_add(struct tern_control *control, const char *method,
-	json_t *(*call)(void *context, json_t *params), void *context);
+/* Who answers the method "owners": with its result, or NULL for bad parameters. Without it, nobody
+ * owns anything. */
+void tern_control_owners(struct tern_control *control,
+	json_t *(*answer)(void *context, json_t *params), void *context);
 void tern_control_close(struct tern_control *control);
 
 /* --- control_ask.c: asking */

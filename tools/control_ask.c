@@ -34,7 +34,7 @@ static int dial(const char *path)
 
 #define SUFFIX ".sock"
 
-/* The name in a directory entry, if a stack answers there. */
+/* The name in a directory entry, if a stack answers there. What one that was killed left goes. */
 static bool live(const char *directory, const char *entry, char name[CONTROL_PATH_MAX])
 {
 	char path[CONTROL_PATH_MAX];
@@ -45,6 +45,8 @@ static bool live(const char *directory, const char *entry, char name[CONTROL_PAT
 	int fd = dial(path);
 	if (fd >= 0)
 		close(fd);
+	else if (errno == ECONNREFUSED)
+		unlink(path);
 	snprintf(name, CONTROL_PATH_MAX, "%.*s", (int)(n - strlen(SUFFIX)), entry);
 	return fd >= 0;
 }

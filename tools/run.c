@@ -320,7 +320,7 @@ int tern_command_run(int argc, char **argv)
 	rc = EXIT_FAILED;
 	if ((run.host = tern_options_open(&run.options))) {
 		if (run.options.control)
-			tern_control_add(run.options.control, "owners", tern_run_owners, &run);
+			tern_control_owners(run.options.control, tern_run_owners, &run);
 		rc = run_program(&run);
 	}
 	if (tern_options_close(&run.options, stderr) != 0 && rc == 0)

@@ -2,12 +2,14 @@
 
 Used by test/peers/run; nothing here knows what is being tested.
 """
+import atexit
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -20,6 +22,9 @@ MIB = 1 << 20
 LONG = "--long" in sys.argv
 PATIENCE = 900 if LONG else 75  # seconds a peer may take, with its goodbyes
 LIMIT = ("--limit", str(PATIENCE - 15))
+# Stacks answer there, not where the user's do.
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="tern-peers.")
+atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # ip, sysctl
 
 

@@ -54,6 +54,7 @@ def set_up(folder):
     sh(["mount", "-t", "tmpfs", "tmpfs", folder])
     os.chdir(folder)
     os.chmod(folder, 0o755)
+    os.environ["XDG_RUNTIME_DIR"] = folder  # stacks answer there, not where the user's do
     sh("ip link set lo up; ip tuntap add tern0 mode tap; ip addr add 10.77.0.1/24 dev tern0; "
        "ip link set tern0 up; "
        "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 || true")

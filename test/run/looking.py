@@ -17,10 +17,8 @@ HELLO = (f"import socket\ns = socket.create_connection(('{OURS}', 7))\ns.sendall
 
 
 def home():
-    """Where the sockets are; a runtime directory of this case's own."""
-    os.makedirs("runtime", mode=0o700, exist_ok=True)
-    os.environ["XDG_RUNTIME_DIR"] = os.path.abspath("runtime")
-    return os.path.abspath("runtime/tern")
+    """Where the sockets are."""
+    return os.environ["XDG_RUNTIME_DIR"] + "/tern"
 
 
 def nstat(*args, rc=0):
@@ -63,6 +61,13 @@ def case_nstat():
         server.process.wait(20)
         require(f" {said} accept" in server.output(), "nstat and the summary differ")
     require(os.listdir(where) == [], f"left behind: {os.listdir(where)}")
+    server = served().__enter__()
+    server.process.kill()
+    server.process.wait(10)
+    require("web.sock" in os.listdir(where), f"killed: {os.listdir(where)}")
+    require("no stack" in nstat(rc=1) and os.listdir(where) == [], "what it left stays")
+    with served():
+        counted("-a")
     return f"{said} passive opens, and what each look gained"
 
 
@@ -91,7 +96,6 @@ time.sleep(60)
 
 def case_ss():
     """What ss shows of the kernel's side is what tern ss shows of tern's."""
-    home()
     write("waiting.py", WAITING)
     with Server(PYTHON, "waiting.py", tern=True, options=("--name", "web")):
         until = time.monotonic() + 15
@@ -133,7 +137,6 @@ def case_ss():
 
 def case_ss_of_many():
     """More than an answer holds."""
-    home()
     write("many.py", "import socket, sys, time\nl = socket.create_server(('0.0.0.0', 7), backlog=4000)\n"
           "held = [l.accept()[0] for i in range(1300)]\nprint('held', flush=True)\ntime.sleep(60)\n")
     with Server(PYTHON, "many.py", tern=True, options=("--name", "web")) as server:
