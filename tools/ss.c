@@ -23,7 +23,8 @@ static int usage(FILE *to)
 	      "  -a, --all        listeners, and connections in every state\n"
 	      "  -l, --listening  listeners only: Recv-Q is what waits to be accepted, Send-Q the "
 	      "backlog\n"
-	      "  -o, --options    what each waits for, and how long still\n"
+	      "  -o, --options    what each waits for, how long still, and since when it is\n"
+	      "                   in its state\n"
 	      "  -p, --processes  who has it, under tern run\n"
 	      "  -i, --info       TCP's own view: round-trip time, congestion window, ...\n"
 	      "  -m, --memory     buffers\n"
@@ -106,6 +107,13 @@ static void show_timer(json_t *c)
 	printf(",%" PRId64 ")", number(c, "timeouts"));
 }
 
+/* How long it has been where it is: of CLOSE-WAIT, how long its program has not closed it. */
+static void show_age(json_t *c)
+{
+	printf(" since:");
+	show_time(number(c, "state_s") * 1000000);
+}
+
 static void show_memory(json_t *c)
 {
 	printf(" mem:(r%" PRId64 ",rb%" PRId64 ",o%" PRId64 ",t%" PRId64 ",tb%" PRId64 ")",
@@ -184,6 +192,8 @@ static void show(const struct ss *s, json_t *c)
 		show_owners(s, c);
 	if (s->options)
 		show_timer(c);
+	if (s->options && !listens)
+		show_age(c);
 	printf("\n");
 	if (listens || !(s->info || s->memory))
 		return;

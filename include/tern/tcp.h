@@ -169,7 +169,9 @@ int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *use
 /* STATUS. Times in us; sizes in bytes. */
 struct tern_tcp_info {
 	enum tern_tcp_state state;
-	int error; /* 0, or why it died */
+	uint32_t state_age; /* s, since it came into it: of CLOSE_WAIT, how long the program has not
+			       closed */
+	int error;          /* 0, or why it died */
 	struct tern_endpoint local, remote;
 	uint32_t iss, irs;                  /* initial sequence numbers */
 	uint32_t snd_una, snd_nxt, snd_wnd; /* RFC 9293 3.3.1 */

@@ -42,6 +42,7 @@ struct path {
 	 * over its IP part. */
 	uint8_t header[IP_HEADROOM];
 	uint32_t header_sum;
+	uint32_t ts_offset; /* TCP's, for this pair of hosts (RFC 7323 5.4) */
 };
 
 /* A whole datagram for us, its IP header taken off and checked. */

@@ -122,6 +122,9 @@ def case_ss():
             require(a in kernel, f"the kernel does not know {a}")
         owner = next(line for line in ss("-p").splitlines() if "CLOSE-WAIT" in line)
         found = re.search(r'users:\(\("python3",pid=(\d+),fd=(\d+)\)\)', owner)
+        waited = re.search(r"since:(\d)\.\d+sec", next(
+            line for line in ss("-o").splitlines() if "CLOSE-WAIT" in line))
+        require(waited and 1 <= int(waited.group(1)) < 9, f"how long it has waited: {waited}")
         require(found, "who forgot to close is not told: " + owner)
         with open(f"/proc/{found.group(1)}/cmdline", encoding="utf-8") as line:
             require("waiting.py" in line.read(), "another process")

@@ -33,7 +33,7 @@ uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *lo
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return now_ms(tcp) + tcb->ts_offset;
+	return now_ms(tcp) + tcb->path->ts_offset;
 }
 
 static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, uint16_t port,

@@ -49,6 +49,7 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 {
 	*out = (struct tern_tcp_info){
 		.state = tcb->state,
+		.state_age = now_s(tcp) - tcb->state_at,
 		.error = tcb->error,
 		.local = {tcb->path->src, tcb->local_port},
 		.remote = {tcb->path->dst, tcb->remote_port},

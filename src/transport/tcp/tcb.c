@@ -64,7 +64,7 @@ static void set_initial(struct tcp *tcp, struct tcb *tcb)
 	tcb->sndbuf = (uint32_t)set->tcp_wmem_default;
 	tcb->flags = TCB_WANT_READ;
 	tcb->ssthresh = UINT32_MAX;
-	tcb->ts_offset = tern_timestamp_offset(tcp, &tcb->path->src, &tcb->path->dst);
+	tcb->path->ts_offset = tern_timestamp_offset(tcp, &tcb->path->src, &tcb->path->dst);
 	tern_ring_init(&tcb->send);
 	tern_ring_init(&tcb->receive);
 	tcb->adv_mss = (uint16_t)tern_tcb_path_mss(tcp, tcb);

@@ -126,9 +126,9 @@ struct tcb {
 		tern_seq acked; /* last ACK sent (RFC 7323 Last.ACK.sent) */
 	} rcv;
 	uint32_t ts_recent, ts_recent_at; /* the latter in ms */
-	uint32_t ts_offset;
-	uint32_t srtt, rttvar;   /* us; srtt 0: no sample */
-	uint32_t cwnd, ssthresh; /* bytes */
+	uint32_t state_at;                /* s: when it came into its state */
+	uint32_t srtt, rttvar;            /* us; srtt 0: no sample */
+	uint32_t cwnd, ssthresh;          /* bytes */
 	struct ring send, receive;
 	uint32_t rexmt_at, delack_at;
 	uint32_t linger_at; /* the end of TIME_WAIT or an orphan's FIN_WAIT_2; else when the side
@@ -193,6 +193,11 @@ struct tcp {
 static inline uint32_t now_ms(const struct tcp *tcp)
 {
 	return (uint32_t)(tcp->core->now / MS);
+}
+
+static inline uint32_t now_s(const struct tcp *tcp)
+{
+	return (uint32_t)(tcp->core->now / (1000 * MS));
 }
 
 /* One arriving segment on its way through the steps. */

@@ -166,6 +166,22 @@ static void every_legal_edge_can_be_walked(void **state)
 					tern_tcp_state_name(to), w.edge[from][to]);
 }
 
+static void its_age_in_a_state_is_told(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_bring(&p, TERN_TCP_ESTABLISHED);
+	peer_wait(&p, 30 * SEC);
+	assert_int_equal(peer_info(&p).state_age, 30);
+	peer_fin(&p);
+	assert_int_equal(peer_state(&p), TERN_TCP_CLOSE_WAIT);
+	assert_int_equal(peer_info(&p).state_age, 0);
+	peer_wait(&p, 90000 * SEC);
+	assert_int_equal(peer_info(&p).state_age, 90000);
+	peer_close(&p);
+}
+
 /* RFC 9293 3.10.7.4, second: the exact reset ends any state at once; TIME_WAIT stands (RFC 1337).
  */
 static void the_exact_reset_ends_every_state_but_time_wait(void **state)
@@ -191,6 +207,7 @@ int main(void)
 		cmocka_unit_test(the_legal_edges_are_figure_5_and_no_others),
 		cmocka_unit_test(every_state_has_the_name_the_rfc_gives_it),
 		cmocka_unit_test(every_legal_edge_can_be_walked),
+		cmocka_unit_test(its_age_in_a_state_is_told),
 		cmocka_unit_test(the_exact_reset_ends_every_state_but_time_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
