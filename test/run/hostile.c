@@ -131,6 +131,12 @@ static void *wild(void *arg)
 			a[0] = rnd(&seed) % 4 ? AF_INET : a[0];
 			a[1] = rnd(&seed) % 4 ? SOCK_STREAM | SOCK_NONBLOCK : a[1] % 8;
 			a[2] = rnd(&seed) % 4 ? 0 : a[2];
+			/* What is sent past the kernel's TCP, by headers of one's own, its TCP
+			 * would count. */
+			if (a[0] == AF_PACKET)
+				a[0] = AF_UNIX;
+			if ((a[1] & 15) == SOCK_RAW)
+				a[1] = SOCK_DGRAM;
 		} else {
 			a[0] = rnd(&seed) % 16 ? 3 + rnd(&seed) % 60 : a[0];
 		}
