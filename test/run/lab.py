@@ -139,8 +139,8 @@ class Server:
             return False
 
     def output(self):
-        self.log.seek(0)
-        return self.log.read()
+        log = self.log.fileno()  # the program writes where we would seek
+        return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
 
     def __exit__(self, kind, value, trace):
         if self.process.poll() is None and self.stop:

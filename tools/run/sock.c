@@ -188,8 +188,11 @@ bool tern_sock_alive(struct sock *sock)
 	int diag = sock->run->diag;
 	uint32_t number = ask(diag, sock);
 	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)reply;
-	return !number || hear(diag, number, reply, sizeof reply) < 0 ||
-	       h->nlmsg_type != NLMSG_ERROR;
+	if (!number || hear(diag, number, reply, sizeof reply) < 0 ||
+		h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < NLMSG_LENGTH(sizeof(int)))
+		return true;
+	int error = -((const struct nlmsgerr *)NLMSG_DATA(h))->error;
+	return error != ENOENT && error != ESTALE; /* another has its inode's number */
 }
 
 void tern_sock_sweep(struct run *run)
@@ -207,7 +210,8 @@ void tern_sock_sweep(struct run *run)
 			break;
 	if (!whole)
 		return;
+	/* The list is not of one moment: a socket closed while it is read may hide the next. */
 	HASH_ITER(hh, run->socks, sock, next)
-	if (!sock->seen)
+	if (!sock->seen && !tern_sock_alive(sock))
 		tern_sock_free(sock);
 }
