@@ -245,6 +245,7 @@ static void advance(struct tern_stack *stack)
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
 	stack->core.nif = nif;
+	tern_syncache_pull(&stack->tcp, nif);
 	bool filled = tern_link_pull(&stack->link, nif, frame) ||
 		      tern_tcp_pull(&stack->tcp, nif, frame) ||
 		      tern_link_pull(&stack->link, nif, frame);
@@ -311,6 +312,8 @@ uint64_t tern_deadline(const struct tern_stack *stack)
 	for (uint32_t i = 0; i < stack->link.nif_count; i++)
 		if (stack->link.nif[i].queued || stack->tcp.ready[i].head)
 			return stack->core.now;
+	if (tern_syncache_pending(&stack->tcp))
+		return stack->core.now;
 	return soonest(tern_link_deadline(&stack->link),
 		soonest(tern_ip_deadline(&stack->ip), tern_tcp_deadline(&stack->tcp)));
 }
@@ -376,7 +379,10 @@ void tern_memory_info(const struct tern_stack *stack, struct tern_memory_info *o
 		.peak = mem->peak,
 		.refused = mem->refused,
 		.connection_bytes = sizeof(struct tcb),
-		.connections = stack->tcp.tcbs.live,
+		.connections =
+			stack->tcp.tcbs.live + stack->tcp.syns.count + stack->tcp.waits.pool.live,
+		.half_open = stack->tcp.syns.count,
+		.time_waits = stack->tcp.waits.pool.live,
 		.chunks = stack->core.chunks.live,
 		.listeners = stack->tcp.listeners.live,
 		.udp_sockets = tern_udp_count(&stack->udp),

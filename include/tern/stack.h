@@ -171,7 +171,9 @@ struct tern_memory_info {
 	size_t budget, used, peak; /* bytes */
 	uint64_t refused;          /* requests turned down */
 	size_t connection_bytes;   /* of one idle established connection */
-	uint32_t connections;      /* TCBs in any state but LISTEN */
+	uint32_t connections;      /* in any state but LISTEN */
+	uint32_t half_open;        /* of them: 64 bytes each, in a table, and no TCB */
+	uint32_t time_waits;       /* of them: in TIME_WAIT, 48 bytes each, and no TCB */
 	uint32_t chunks;           /* ring chunks held */
 	uint32_t listeners, udp_sockets;
 	uint32_t timers; /* timers armed on behalf of connections */

@@ -118,7 +118,7 @@ struct tern_segment {
 
 /* Which connection, and where it stands: valid unless has_conn is false. */
 struct tern_trace_conn {
-	struct tern_conn handle;
+	struct tern_conn handle; /* slot UINT32_MAX: none, half-open or in TIME_WAIT */
 	struct tern_endpoint local, remote;
 	enum tern_tcp_state state;
 	uint32_t iss, irs; /* 0 before they are known */

@@ -179,6 +179,12 @@ int tern_ip_send(struct ip *ip, const struct ip_datagram *d)
 	return send_packet(ip, &hop, p);
 }
 
+int tern_ip_nif(struct ip *ip, const struct tern_addr *dst)
+{
+	struct hop hop;
+	return addr_is_mapped_v4(dst) && tern_route_find(ip, dst, &hop) ? hop.nif : -1;
+}
+
 int tern_ip_source(struct ip *ip, const struct tern_addr *dst, struct tern_addr *src)
 {
 	struct hop hop;

@@ -214,6 +214,7 @@ void build_free(struct world *w)
 			free(h->inbox.data[k]);
 		free(h->out_data);
 		free(h->sights);
+		free(h->without);
 	}
 	if (w->pcap)
 		tern_pcapng_close(w->pcap);

@@ -17,7 +17,53 @@ static bool before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-static struct sight *sight_of(struct host *h, const struct tern_conn *handle)
+static bool same_pair(const struct sight *s, const struct tern_trace_conn *conn)
+{
+	return memcmp(&s->local, &conn->local, sizeof s->local) == 0 &&
+	       memcmp(&s->remote, &conn->remote, sizeof s->remote) == 0;
+}
+
+/* What is half-open, or has shrunk to an entry in TIME_WAIT, has no handle: it is known by its
+ * endpoints. */
+static struct sight *find_without(struct host *h, const struct tern_trace_conn *conn)
+{
+	for (uint32_t i = 0; i < h->without_size; i++)
+		if (h->without[i].generation && same_pair(&h->without[i], conn))
+			return &h->without[i];
+	return NULL;
+}
+
+static struct sight *vacant_without(struct host *h)
+{
+	for (uint32_t i = 0; i < h->without_size; i++)
+		if (!h->without[i].generation)
+			return &h->without[i];
+	uint32_t was = h->without_size;
+	h->without_size = was ? 2 * was : 16;
+	h->without = realloc(h->without, h->without_size * sizeof *h->without);
+	memset(h->without + was, 0, (h->without_size - was) * sizeof *h->without);
+	return &h->without[was];
+}
+
+/* The TCB that it was, if it was one: in TIME_WAIT, with these endpoints. */
+static struct sight *sight_without(struct host *h, const struct tern_trace_conn *conn)
+{
+	struct sight *s = find_without(h, conn);
+	if (s)
+		return s;
+	s = vacant_without(h);
+	*s = (struct sight){.state = TERN_TCP_STATES, .local = conn->local, .remote = conn->remote};
+	for (uint32_t i = 0; i < h->sights_size; i++)
+		if (h->sights[i].state == TERN_TCP_TIME_WAIT && same_pair(&h->sights[i], conn)) {
+			*s = h->sights[i];
+			h->sights[i].state = TERN_TCP_CLOSED;
+			break;
+		}
+	s->generation = 1;
+	return s;
+}
+
+static struct sight *sight_of_handle(struct host *h, const struct tern_conn *handle)
 {
 	uint32_t slot = handle->slot;
 	if (slot >= h->sights_size) {
@@ -35,6 +81,24 @@ static struct sight *sight_of(struct host *h, const struct tern_conn *handle)
 	struct sight *s = &h->sights[slot];
 	if (s->generation != handle->generation)
 		*s = (struct sight){.generation = handle->generation, .state = TERN_TCP_STATES};
+	return s;
+}
+
+/* The first that is heard of a handle may be what was half-open until then. */
+static struct sight *sight_of(struct host *h, const struct tern_trace_conn *conn)
+{
+	if (conn->handle.slot == UINT32_MAX)
+		return sight_without(h, conn);
+	struct sight *s = sight_of_handle(h, &conn->handle), *was = NULL;
+	if (s->state == TERN_TCP_STATES)
+		was = find_without(h, conn);
+	if (was) {
+		*s = *was;
+		s->generation = conn->handle.generation;
+		was->generation = 0;
+	}
+	s->local = conn->local;
+	s->remote = conn->remote;
 	return s;
 }
 
@@ -67,7 +131,7 @@ static void see_state(struct host *h, const struct tern_trace *t)
 			tern_tcp_state_name(from), tern_tcp_state_name(to));
 	if (!t->has_conn)
 		return;
-	struct sight *s = sight_of(h, &t->conn.handle);
+	struct sight *s = sight_of(h, &t->conn);
 	if (s->state != TERN_TCP_STATES && s->state != from)
 		world_fail(h->world, "host %u: edge %s to %s, but it was in %s", h->index,
 			tern_tcp_state_name(from), tern_tcp_state_name(to),
@@ -76,6 +140,8 @@ static void see_state(struct host *h, const struct tern_trace *t)
 		world_fail(h->world, "host %u: a connection was born in %s", h->index,
 			tern_tcp_state_name(from));
 	s->state = to;
+	if (t->conn.handle.slot == UINT32_MAX && to == TERN_TCP_CLOSED)
+		s->generation = 0;
 	if (t->state.cause == TERN_CAUSE_COOKIE) { /* its SYN-ACK went out before it was */
 		s->sent = true;
 		s->snd_max = t->conn.iss + 1;
@@ -99,7 +165,7 @@ static void see_in(struct host *h, const struct tern_trace *t)
 		h->stray = *g;
 	if (!t->has_conn || g->flags & RST)
 		return;
-	struct sight *s = sight_of(h, &t->conn.handle);
+	struct sight *s = sight_of(h, &t->conn);
 	uint32_t edge = g->ack + g->window;
 	s->by_cookie = false;
 	if (!(g->flags & ACK))
@@ -115,7 +181,7 @@ static void see_in(struct host *h, const struct tern_trace *t)
  * window. */
 static void see_window(struct host *h, const struct tern_trace *t)
 {
-	struct sight *s = t->has_conn ? sight_of(h, &t->conn.handle) : NULL;
+	struct sight *s = t->has_conn ? sight_of(h, &t->conn) : NULL;
 	if (s && s->by_cookie)
 		s->peer_edge = t->conn.snd_una + t->window.peer;
 }
@@ -167,7 +233,7 @@ static void see_out(struct host *h, const struct tern_trace *t)
 	h->world->result.bytes_sent += g->len;
 	if (!t->has_conn || g->flags & RST)
 		return;
-	struct sight *s = sight_of(h, &t->conn.handle);
+	struct sight *s = sight_of(h, &t->conn);
 	if (g->flags & SYN) {
 		if (g->flags & FIN || g->len)
 			fail(h, t, "sends a strange SYN");
@@ -215,7 +281,7 @@ static void see_timer(struct host *h, const struct tern_trace *t)
 {
 	if (!t->has_conn || t->timer.which >= TERN_TIMERS)
 		return;
-	uint64_t *at = &sight_of(h, &t->conn.handle)->timer[t->timer.which];
+	uint64_t *at = &sight_of(h, &t->conn)->timer[t->timer.which];
 	if (!t->timer.fired) {
 		*at = t->timer.deadline;
 		return;
@@ -267,7 +333,7 @@ void watch_see(void *context, const struct tern_trace *t)
 
 void watch_adopt(struct host *h, struct conn *c)
 {
-	struct sight *s = sight_of(h, &c->handle);
+	struct sight *s = sight_of_handle(h, &c->handle);
 	if (s->app)
 		world_fail(h->world, "host %u gave one connection twice", h->index);
 	s->app = c;

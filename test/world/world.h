@@ -151,6 +151,7 @@ struct opening {
 /* What the observer knows of one TCB, from its segments alone. */
 struct sight {
 	uint32_t generation; /* 0: none */
+	struct tern_endpoint local, remote;
 	enum tern_tcp_state state;
 	bool by_cookie; /* and no segment since */
 	bool sent, edged, offered, fin_sent;
@@ -198,6 +199,8 @@ struct host {
 	unsigned listeners;
 	struct sight *sights;
 	uint32_t sights_size;
+	struct sight *without; /* connections that have no handle; generation 0: vacant */
+	uint32_t without_size;
 	struct tern_trace_listener watcher, capture;
 };
 

@@ -164,7 +164,7 @@ static void syn_flood(struct lab *lab)
 			"秒，永远等不到回应。队列满了（这里是 %d），"
 			"正常客户端的 SYN 也一样被丢弃。"},
 		(int)lab_get(lab, SERVER, "tcp_max_syn_backlog"));
-	lab_listen(lab, 8);
+	lab_listen(lab, 1023);
 	bool in = flood(lab, samples, &n);
 	lab_draw(lab, (struct text){"Half-open connections:", "半连接数："}, samples, n,
 		(uint32_t)lab_get(lab, SERVER, "tcp_max_syn_backlog"));
@@ -174,6 +174,74 @@ static void syn_flood(struct lab *lab)
 		(struct text){"the honest client does not get in", "正常客户端进不来"});
 	lab_expect(lab, lab_drops(lab, SERVER, TERN_DROP_TCP_SYN_BACKLOG) > 1000,
 		(struct text){"the dropped SYNs are counted", "丢弃的 SYN 都有计数"});
+}
+
+/* How many TCBs the server has. */
+static uint32_t tcbs(const struct lab *lab)
+{
+	struct tern_memory_info info;
+	tern_memory_info(lab->host[SERVER].stack, &info);
+	return info.connections - info.half_open - info.time_waits;
+}
+
+static void syn_cache(struct lab *lab)
+{
+	static struct lab_sample samples[LAB_SAMPLES];
+	unsigned n = 0;
+	lab_set(lab, SERVER, "tcp_max_syn_backlog", 512);
+	lab_listen(lab, 1023);
+	lab_tell(lab,
+		(struct text){"A half-open connection need not cost what a connection does: until "
+			      "the third segment nobody can "
+			      "write, read or close it. The server keeps 64 bytes of each SYN in a "
+			      "table of fixed size (RFC 4987 3.4), "
+			      "where a keyed hash says the place, so that nobody can aim at one. "
+			      "200 SYNs from people who are not "
+			      "there, and one from somebody who is.",
+			"半连接不必像连接那样昂贵：第三次握手之前没有人能读写或关闭它。服务端在一张"
+			"固定大小的表里为每个 SYN 保留 64 字节（RFC 4987 3.4），"
+			"位置由带密钥的散列决定，谁也无法瞄准。200 个来自不存在的地址的 SYN，"
+			"还有一个来自真正在场的人。"});
+	lab_spoof_syn(lab, 0);
+	lab_run(lab, LAB_MS);
+	size_t table = lab->host[SERVER].memory;
+	for (uint32_t number = 1; number < 200; number++) {
+		lab_spoof_syn(lab, number);
+		lab_run(lab, LAB_MS);
+	}
+	lab_tell(lab,
+		(struct text){"200 SYNs: %u half-open, %u TCBs, %lld bytes beyond the table's.",
+			"200 个 SYN：%u 个半连接，%u 个 TCB，表之外多用 %lld 字节。"},
+		lab_half_open(lab), tcbs(lab),
+		(long long)lab->host[SERVER].memory - (long long)table);
+	lab_expect(lab, lab_half_open(lab) == 200 && tcbs(lab) == 0,
+		(struct text){"no TCB before the third segment", "第三次握手之前没有 TCB"});
+	lab_expect(lab, lab->host[SERVER].memory <= table,
+		(struct text){"the table was there at the first SYN, and does not grow",
+			"表在第一个 SYN 时就有，不再增长"});
+	lab->conn[CLIENT] = lab_connect(lab);
+	lab_run(lab, 200 * LAB_MS);
+	lab_expect(lab, lab_state(lab, CLIENT) == TERN_TCP_ESTABLISHED && tcbs(lab) == 1,
+		(struct text){"the third segment makes a TCB of an entry: one",
+			"第三次握手把一个条目变成 TCB：一个"});
+	for (unsigned s = 0; s < 70; s++) {
+		if (s % 2 == 0)
+			samples[n++] = (struct lab_sample){lab_now(lab), lab_half_open(lab)};
+		lab_run(lab, LAB_SEC);
+	}
+	lab_draw(lab, (struct text){"Half-open connections:", "半连接数："}, samples, n,
+		(uint32_t)lab_get(lab, SERVER, "tcp_max_syn_backlog"));
+	lab_tell(lab,
+		(struct text){"SYN-ACKs said again, all of them in vain: %llu.",
+			"重发的 SYN-ACK，全都白费：%llu。"},
+		(unsigned long long)lab_count(lab, SERVER, TERN_COUNT_TcpExtTCPSynRetrans));
+	lab_expect(lab, lab_half_open(lab) == 0,
+		(struct text){"after 63 seconds the others are forgotten", "63 秒后其余的被遗忘"});
+	lab_expect(lab,
+		lab_count(lab, SERVER, TERN_COUNT_TcpExtTCPSynRetrans) ==
+			200 * (uint64_t)lab_get(lab, SERVER, "tcp_synack_retries"),
+		(struct text){"each SYN-ACK was said again tcp_synack_retries times",
+			"每个 SYN-ACK 重发了 tcp_synack_retries 次"});
 }
 
 static void syn_cookie(struct lab *lab)
@@ -190,7 +258,7 @@ static void syn_cookie(struct lab *lab)
 			      "同样的洪水，但启用 cookie：队列满后服务端不为 SYN "
 			      "保留任何东西。要记住的内容连同带密钥的散列放进 SYN-ACK "
 			      "的序号里，真正在场的人会用 ACK 把它带回来。"});
-	lab_listen(lab, 8);
+	lab_listen(lab, 1023);
 	size_t before = 0;
 	bool in = flood(lab, samples, &n);
 	before = lab->host[SERVER].memory;
@@ -300,6 +368,8 @@ const struct experiment lab_door[] = {
 	{"syn-timeout", {"63 seconds for a SYN that comes to nothing", "SYN 超时的 63 秒"},
 		syn_timeout, false},
 	{"syn-flood", {"the half-open queue fills", "半连接队列被填满"}, syn_flood, false},
+	{"syn-cache", {"64 bytes for a half-open connection", "半连接只占 64 字节"}, syn_cache,
+		false},
 	{"syn-cookie", {"the same flood, and the client gets in", "同样的洪水，客户端仍能进来"},
 		syn_cookie, false},
 	{"accept-overflow-drop",

@@ -168,15 +168,8 @@ static struct verdict syn_received(struct arrival *a)
 		return verdict(VERDICT_RESET, TERN_DROP_TCP_BAD_ACK);
 	if (tcb->state != TERN_TCP_SYN_RECEIVED) /* closed meanwhile: FIN_WAIT_1 */
 		return CONTINUE;
-	if (tcb->flags & TCB_UNACCEPTED && !tern_listen_established(tcp, tcb)) {
-		if (!tcp->core->set.tcp_abort_on_overflow)
-			return verdict(VERDICT_DROP, TERN_DROP_TCP_LISTEN_OVERFLOW);
-		tern_reset_send(tcp, tcb);
-		tern_tcp_drop(tcp, tcb, TERN_DROP_TCP_LISTEN_OVERFLOW);
-		tern_tcb_die(tcp, tcb, TERN_ECONNABORTED, TERN_CAUSE_ABORT);
-		a->tcb = NULL;
-		return CONTINUE;
-	}
+	if (tcb->flags & TCB_UNACCEPTED)
+		tern_listen_established(tcp, tcb);
 	tern_open_done(tcp, tcb, TERN_CAUSE_ACK);
 	return CONTINUE;
 }

@@ -81,6 +81,14 @@ static const char *check_tcb(const struct tcb *tcb)
 	return NULL;
 }
 
+static const char *check_half_open(const struct tcp *tcp)
+{
+	uint32_t claimed = 0, slot = 0;
+	for (const struct listener *l; (l = tern_pool_next(&tcp->listeners, &slot)); slot++)
+		claimed += l->half_open;
+	return claimed == tcp->syns.count ? NULL : "a half-open connection without a listener";
+}
+
 const char *tern_tcp_check(const struct tcp *tcp)
 {
 	uint32_t hashed = 0, slot = 0;
@@ -92,5 +100,7 @@ const char *tern_tcp_check(const struct tcp *tcp)
 	}
 	if (hashed != tern_htab_count(&tcp->table))
 		return "the connection table does not hold what it should";
-	return NULL;
+	const char *wrong = check_half_open(tcp);
+	wrong = wrong ? wrong : tern_syncache_check(tcp);
+	return wrong ? wrong : tern_timewait_check(tcp);
 }

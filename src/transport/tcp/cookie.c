@@ -80,25 +80,18 @@ static uint32_t stamp(uint32_t now, uint32_t bits)
 	return (int32_t)(ts - now) > 0 ? ts - mask - 1 : ts;
 }
 
-static void answer_options(const struct tcp *tcp, const struct ip_in *in,
-	const struct tcp_options *syn, struct tcp_options *o)
+/* Takes out of a SYN's options what the cookie cannot carry; returns the timestamp that carries the
+ * rest. */
+static uint32_t reduce(const struct tcp *tcp, const struct ip_in *in, struct tcp_options *o)
 {
-	const struct settings *set = &tcp->core->set;
-	uint32_t bits = pack(tcp, syn);
-	o->has = TCP_OPT_MSS;
-	o->mss =
-		(uint16_t)(tcp->ip->link->nif[in->nif].opts.mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN);
-	if (!set->tcp_timestamps || !(syn->has & TCP_OPT_TIMESTAMP))
-		return; /* nowhere to keep the rest */
-	o->has |= TCP_OPT_TIMESTAMP;
-	o->tsval = stamp(now_ms(tcp) + tern_timestamp_offset(tcp, &in->dst, &in->src), bits);
-	o->tsecr = syn->tsval;
-	if ((bits & NO_WSCALE) != NO_WSCALE) {
-		o->has |= TCP_OPT_WSCALE;
-		o->wscale = tern_window_scale(tcp);
-	}
-	if (bits & SACK_BIT)
-		o->has |= TCP_OPT_SACK_OK;
+	uint32_t bits = pack(tcp, o);
+	if ((bits & NO_WSCALE) == NO_WSCALE)
+		o->has &= (uint8_t)~TCP_OPT_WSCALE;
+	if (!(bits & SACK_BIT))
+		o->has &= (uint8_t)~TCP_OPT_SACK_OK;
+	if (!tcp->core->set.tcp_timestamps || !(o->has & TCP_OPT_TIMESTAMP))
+		o->has &= TCP_OPT_MSS; /* nowhere to keep the rest */
+	return stamp(now_ms(tcp) + tern_timestamp_offset(tcp, &in->dst, &in->src), bits);
 }
 
 void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
@@ -107,16 +100,11 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 	const struct settings *set = &tcp->core->set;
 	uint32_t mss =
 		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
-	uint32_t rcvbuf = l->rcvbuf ? l->rcvbuf : (uint32_t)set->tcp_rmem_default;
-	struct tcp_segment s = {
-		.src_port = syn->dst_port,
-		.dst_port = syn->src_port,
-		.seq = seq(bake(tcp, in, syn, syn->seq, epoch(tcp), class_of(mss))),
-		.ack = seq_add(syn->seq, 1),
-		.flags = TCP_SYN | TCP_ACK,
-		.window = (uint16_t)(rcvbuf < UINT16_MAX ? rcvbuf : UINT16_MAX),
-	};
-	answer_options(tcp, in, &syn->options, &s.options);
+	struct tcp_segment reduced = *syn, s;
+	uint32_t tsval = reduce(tcp, in, &reduced.options);
+	tern_listen_answer(tcp, in->nif, &reduced, tsval, tern_window_scale(tcp), &s);
+	s.seq = seq(bake(tcp, in, syn, syn->seq, epoch(tcp), class_of(mss)));
+	s.window = (uint16_t)tern_listen_window(tcp, l);
 	l->cookies_until = tcp->core->now + 2 * EPOCH_NS;
 	core_count(tcp->core, TERN_COUNT_TcpExtSyncookiesSent);
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, s.window);

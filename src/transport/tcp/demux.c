@@ -3,29 +3,29 @@
 #include "transport/tcp/tcp.h"
 
 /* IPv4 pairs hash 12 bytes, others 36. */
-static uint32_t pair_hash(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
-	const struct tern_addr *remote, uint16_t remote_port)
+uint64_t tern_pair_hash(const struct tcp *tcp, const struct tcp_pair *pair)
 {
 	uint8_t key[36];
 	size_t n = 0;
-	store_be16(key, local_port);
-	store_be16(key + 2, remote_port);
+	store_be16(key, pair->local_port);
+	store_be16(key + 2, pair->remote_port);
 	n = 4;
-	if (tern_addr_is_v4(local)) {
-		memcpy(key + n, local->byte + 12, 4);
-		memcpy(key + n + 4, remote->byte + 12, 4);
+	if (tern_addr_is_v4(pair->local)) {
+		memcpy(key + n, pair->local->byte + 12, 4);
+		memcpy(key + n + 4, pair->remote->byte + 12, 4);
 		n += 8;
 	} else {
-		memcpy(key + n, local->byte, 16);
-		memcpy(key + n + 16, remote->byte, 16);
+		memcpy(key + n, pair->local->byte, 16);
+		memcpy(key + n + 16, pair->remote->byte, 16);
 		n += 32;
 	}
-	return (uint32_t)tern_siphash13(&tcp->table_key, key, n);
+	return tern_siphash13(&tcp->table_key, key, n);
 }
 
 static uint32_t tcb_hash(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return pair_hash(tcp, &tcb->path->src, tcb->local_port, &tcb->path->dst, tcb->remote_port);
+	struct tcp_pair pair = tcb_pair(tcb);
+	return (uint32_t)tern_pair_hash(tcp, &pair);
 }
 
 int tern_demux_insert(struct tcp *tcp, struct tcb *tcb)
@@ -45,19 +45,23 @@ void tern_demux_remove(struct tcp *tcp, struct tcb *tcb)
 	tcb->flags &= ~TCB_HASHED;
 }
 
-struct tcb *tern_demux_find(const struct tcp *tcp, const struct tern_addr *local,
-	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port)
+struct tcb *tern_demux_find(const struct tcp *tcp, const struct tcp_pair *pair)
 {
-	uint32_t hash = pair_hash(tcp, local, local_port, remote, remote_port);
-	struct htab_probe probe = tern_htab_probe(&tcp->table, hash);
+	struct htab_probe probe = tern_htab_probe(&tcp->table, (uint32_t)tern_pair_hash(tcp, pair));
 	for (uint32_t slot; tern_htab_next(&probe, &slot);) {
 		struct tcb *tcb = tern_pool_at(&tcp->tcbs, slot);
-		if (tcb->remote_port == remote_port && tcb->local_port == local_port &&
-			memcmp(&tcb->path->dst, remote, sizeof *remote) == 0 &&
-			memcmp(&tcb->path->src, local, sizeof *local) == 0)
+		if (tcb->remote_port == pair->remote_port && tcb->local_port == pair->local_port &&
+			memcmp(&tcb->path->dst, pair->remote, sizeof *pair->remote) == 0 &&
+			memcmp(&tcb->path->src, pair->local, sizeof *pair->local) == 0)
 			return tcb;
 	}
 	return NULL;
+}
+
+bool tern_demux_used(const struct tcp *tcp, const struct tcp_pair *pair)
+{
+	return tern_demux_find(tcp, pair) || tern_timewait_find(tcp, pair) ||
+	       tern_syncache_find(tcp, pair);
 }
 
 struct listener *tern_demux_listener(const struct tcp *tcp, const struct tern_addr *local,

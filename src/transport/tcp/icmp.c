@@ -27,9 +27,12 @@ void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
 {
 	if (e->len < 8)
 		return;
-	struct tcb *tcb =
-		tern_demux_find(tcp, &e->src, load_be16(e->data), &e->dst, load_be16(e->data + 2));
-	if (!tcb || !in_flight(tcb, seq(load_be32(e->data + 4)))) {
+	struct tcp_pair pair = {&e->src, &e->dst, load_be16(e->data), load_be16(e->data + 2)};
+	tern_seq quoted = seq(load_be32(e->data + 4));
+	struct tcb *tcb = tern_demux_find(tcp, &pair);
+	if (!tcb && tern_half_open_icmp(tcp, &pair, quoted, e->hard))
+		return;
+	if (!tcb || !in_flight(tcb, quoted)) {
 		tern_tcp_drop(tcp, tcb, TERN_DROP_ICMP_UNRELATED);
 		return;
 	}

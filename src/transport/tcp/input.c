@@ -330,6 +330,13 @@ static void to_connection(struct arrival *a)
 		run_steps(a);
 }
 
+/* The segment has made a connection, and goes on to it. */
+static void to_child(struct arrival *a)
+{
+	a->window = (uint32_t)a->seg->window << a->tcb->snd_wscale;
+	run_steps(a);
+}
+
 static void to_listener(struct arrival *a, uint32_t iss_floor)
 {
 	struct tcp *tcp = a->tcp;
@@ -340,11 +347,27 @@ static void to_listener(struct arrival *a, uint32_t iss_floor)
 		tern_reset_reply(tcp, a->in, a->seg);
 		return;
 	}
-	a->tcb = tern_listen_input(tcp, l, a->in, a->seg, iss_floor);
-	if (a->tcb) {
-		a->window = (uint32_t)a->seg->window << a->tcb->snd_wscale;
-		run_steps(a);
+	a->tcb = tern_listen_input(l, a, iss_floor);
+	if (a->tcb)
+		to_child(a);
+}
+
+/* A segment for a pair that has no TCB: perhaps there is less than that. */
+static void to_others(struct arrival *a, const struct tcp_pair *pair)
+{
+	struct tcp *tcp = a->tcp;
+	struct time_wait *w = tern_timewait_find(tcp, pair);
+	uint32_t iss_floor = 0;
+	if (w && tern_timewait_input(a, w, &iss_floor))
+		return;
+	struct syn *e = tern_syncache_find(tcp, pair);
+	if (!e) {
+		to_listener(a, iss_floor);
+		return;
 	}
+	a->tcb = tern_half_open_input(a, e);
+	if (a->tcb)
+		to_child(a);
 }
 
 static bool checksum_good(const struct tcp *tcp, const struct ip_in *in)
@@ -379,10 +402,13 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in)
 		return;
 	}
 	struct arrival a = {.tcp = tcp, .seg = &seg, .in = in};
-	a.tcb = tern_demux_find(tcp, &in->dst, seg.dst_port, &in->src, seg.src_port);
+	struct tcp_pair pair = {&in->dst, &in->src, seg.dst_port, seg.src_port};
+	a.tcb = tern_demux_find(tcp, &pair);
 	uint32_t iss_floor = 0;
-	if (a.tcb && !(a.tcb->state == TERN_TCP_TIME_WAIT && tern_timewait_reuse(&a, &iss_floor)))
-		to_connection(&a);
-	else
+	if (!a.tcb)
+		to_others(&a, &pair);
+	else if (a.tcb->state == TERN_TCP_TIME_WAIT && tern_timewait_reuse(&a, &iss_floor))
 		to_listener(&a, iss_floor);
+	else
+		to_connection(&a);
 }

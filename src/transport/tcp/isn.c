@@ -2,22 +2,20 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-static uint64_t pair_secret(const struct siphash_key *key, const struct tern_addr *local,
-	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port)
+static uint64_t pair_secret(const struct siphash_key *key, const struct tcp_pair *pair)
 {
 	uint8_t text[36];
-	memcpy(text, local->byte, 16);
-	memcpy(text + 16, remote->byte, 16);
-	store_be16(text + 32, local_port);
-	store_be16(text + 34, remote_port);
+	memcpy(text, pair->local->byte, 16);
+	memcpy(text + 16, pair->remote->byte, 16);
+	store_be16(text + 32, pair->local_port);
+	store_be16(text + 34, pair->remote_port);
 	return tern_siphash24(key, text, sizeof text);
 }
 
 /* RFC 6528 3: ISN = M + F(local, remote, secret); M ticks every 4 us (RFC 9293 3.4.1, MUST-8). */
-tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb)
+tern_seq tern_isn(const struct tcp *tcp, const struct tcp_pair *pair)
 {
-	uint64_t f = pair_secret(&tcp->isn_key, &tcb->path->src, tcb->local_port, &tcb->path->dst,
-		tcb->remote_port);
+	uint64_t f = pair_secret(&tcp->isn_key, pair);
 	return seq((uint32_t)(tcp->core->now / 4000) + (uint32_t)f);
 }
 
@@ -28,7 +26,8 @@ tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb)
 uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_addr *remote)
 {
-	return (uint32_t)pair_secret(&tcp->ts_key, local, 0, remote, 0);
+	struct tcp_pair pair = {local, remote, 0, 0};
+	return (uint32_t)pair_secret(&tcp->ts_key, &pair);
 }
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)
@@ -42,8 +41,8 @@ static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, ui
 	/* A connection from a port to itself would meet itself. */
 	if (port == remote->port && tern_addr_equal(local, &remote->addr))
 		return false;
-	return !tern_demux_find(tcp, local, port, &remote->addr, remote->port) &&
-	       !tern_demux_listener(tcp, local, port);
+	struct tcp_pair pair = {local, &remote->addr, port, remote->port};
+	return !tern_demux_used(tcp, &pair) && !tern_demux_listener(tcp, local, port);
 }
 
 /*
@@ -57,7 +56,8 @@ uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
 	if (high < low)
 		return 0;
 	uint32_t range = (uint32_t)(high - low) + 1;
-	uint64_t hash = pair_secret(&tcp->port_key, local, 0, &remote->addr, remote->port);
+	struct tcp_pair pair = {local, &remote->addr, 0, remote->port};
+	uint64_t hash = pair_secret(&tcp->port_key, &pair);
 	uint16_t *counter = &tcp->port_counter[hash >> 32 & (PORT_COUNTERS - 1)];
 	for (uint32_t tries = 0; tries < range; tries++) {
 		uint16_t port = (uint16_t)((uint32_t)low + ((uint32_t)hash + *counter) % range);

@@ -1,61 +1,32 @@
 /*
- * LISTEN (RFC 9293 3.10.7.2) and the two queues behind it: half-open children, and established
- * ones that wait to be accepted. Children hang in both by their notices, which nobody needs before
- * accept. (syncache.c and cookie.c will take half-open connections out of TCBs.)
+ * LISTEN (RFC 9293 3.10.7.2), and the accept queue: connections that are established and wait to be
+ * accepted hang in it by their notices, which nobody needs before. What is half-open is in
+ * half_open.c's care, or in a cookie's.
  */
 #include "transport/tcp/tcp.h"
 
-struct list {
-	struct notice **head, ***tail;
-	uint32_t *count;
-};
+#define HALF_OPEN_MIN 8u /* whatever the backlog */
 
-static struct list half(struct listener *l)
-{
-	return (struct list){&l->half, &l->half_tail, &l->half_open};
-}
+/* --- the accept queue ------------------------------------------------------------------------ */
 
-static struct list queue(struct listener *l)
-{
-	return (struct list){&l->queue, &l->queue_tail, &l->queued};
-}
-
-static void append(struct list list, struct notice *n)
+static void append(struct listener *l, struct notice *n)
 {
 	n->next = NULL;
-	n->link = *list.tail;
-	**list.tail = n;
-	*list.tail = &n->next;
-	(*list.count)++;
+	n->link = l->queue_tail;
+	*l->queue_tail = n;
+	l->queue_tail = &n->next;
+	l->queued++;
 }
 
-static void take(struct list list, struct notice *n)
+static void take(struct listener *l, struct notice *n)
 {
 	*n->link = n->next;
 	if (n->next)
 		n->next->link = n->link;
 	else
-		*list.tail = n->link;
+		l->queue_tail = n->link;
 	n->link = NULL;
-	(*list.count)--;
-}
-
-static uint16_t *from_source(struct tcp *tcp, const struct tern_addr *source)
-{
-	uint64_t hash = tern_siphash13(&tcp->table_key, source, sizeof *source);
-	return &tcp->syn_source[hash % SYN_SOURCES];
-}
-
-static void enter_half(struct tcp *tcp, struct listener *l, struct tcb *tcb)
-{
-	append(half(l), &tcb->notice);
-	++*from_source(tcp, &tcb->path->dst);
-}
-
-static void leave_half(struct tcp *tcp, struct listener *l, struct tcb *tcb)
-{
-	take(half(l), &tcb->notice);
-	--*from_source(tcp, &tcb->path->dst);
+	l->queued--;
 }
 
 static struct listener *parent(const struct tcp *tcp, const struct tcb *tcb)
@@ -63,19 +34,13 @@ static struct listener *parent(const struct tcp *tcp, const struct tcb *tcb)
 	return tern_demux_listener(tcp, &tcb->path->src, tcb->local_port);
 }
 
-static bool half_open(const struct tcb *tcb)
-{
-	return tcb_syn_unacked(tcb);
-}
-
 void tern_listen_forget(struct tcp *tcp, struct tcb *tcb)
 {
 	struct listener *l = parent(tcp, tcb);
 	tcb->flags &= ~TCB_UNACCEPTED;
-	if (half_open(tcb))
-		leave_half(tcp, l, tcb);
-	else
-		take(queue(l), &tcb->notice);
+	if (!tcb->notice.link) /* its handshake was not complete */
+		return;
+	take(l, &tcb->notice);
 	tern_trace_queue(tcp, l);
 }
 
@@ -85,19 +50,21 @@ static bool accept_queue_full(const struct listener *l)
 	return l->queued > l->backlog;
 }
 
-bool tern_listen_established(struct tcp *tcp, struct tcb *tcb)
+bool tern_listen_overflows(struct tcp *tcp, const struct listener *l)
+{
+	if (!accept_queue_full(l))
+		return false;
+	core_count(tcp->core, TERN_COUNT_TcpExtListenOverflows);
+	core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
+	return true;
+}
+
+void tern_listen_established(struct tcp *tcp, struct tcb *tcb)
 {
 	struct listener *l = parent(tcp, tcb);
-	if (accept_queue_full(l)) {
-		core_count(tcp->core, TERN_COUNT_TcpExtListenOverflows);
-		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
-		return false;
-	}
-	leave_half(tcp, l, tcb);
-	append(queue(l), &tcb->notice);
+	append(l, &tcb->notice);
 	tern_trace_queue(tcp, l);
 	tern_notice_raise(tcp->core, &l->notice, NOTICE(TERN_EV_ACCEPT));
-	return true;
 }
 
 /* The accept queue's head, handed to the application. */
@@ -108,7 +75,7 @@ struct tcb *tern_listen_take(struct tcp *tcp, struct listener *l)
 	struct tcb *tcb = tcb_of_notice(l->queue);
 	uint16_t pending = tcb->notice.pending;
 	tcb->flags &= ~TCB_UNACCEPTED;
-	take(queue(l), &tcb->notice);
+	take(l, &tcb->notice);
 	tern_trace_queue(tcp, l);
 	tcb->notice.pending = 0;
 	if (pending)
@@ -118,87 +85,37 @@ struct tcb *tern_listen_take(struct tcp *tcp, struct listener *l)
 
 void tern_listen_reset_all(struct tcp *tcp, struct listener *l)
 {
-	while (l->half || l->queue) {
-		struct tcb *tcb = tcb_of_notice(l->half ? l->half : l->queue);
+	uint32_t place = 0;
+	for (struct syn *e; l->half_open && (e = tern_syncache_next(tcp, &place)); place++)
+		if (tern_half_open_listener(tcp, e) == l)
+			tern_half_open_reset(tcp, e);
+	while (l->queue) {
+		struct tcb *tcb = tcb_of_notice(l->queue);
 		tern_reset_send(tcp, tcb);
 		tern_tcb_die(tcp, tcb, TERN_ECONNABORTED, TERN_CAUSE_ABORT);
 	}
 }
 
-/* The child of a SYN, in SYN_RECEIVED; NULL when memory is short. */
-static struct tcb *child(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *seg)
+/* --- half-open connections ------------------------------------------------------------------ */
+
+static uint16_t *from_source(struct tcp *tcp, const struct tern_addr *source)
 {
-	int err;
-	struct tcb_endpoints ends = {{in->dst, seg->dst_port}, {in->src, seg->src_port}};
-	struct tcb *tcb = tern_tcb_new(tcp, &ends, &err);
-	if (!tcb)
-		return NULL;
-	tcb->flags |= TCB_PASSIVE | TCB_UNACCEPTED | TCB_SYN_DUE;
-	tern_tcb_offer(tcp, tcb);
-	tcb->user = l->user;
-	if (l->rcvbuf)
-		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
-	if (l->sndbuf)
-		tern_tcb_fix_sndbuf(tcb, l->sndbuf);
-	return tcb;
+	uint64_t hash = tern_siphash13(&tcp->table_key, source, sizeof *source);
+	return &tcp->syn_source[hash % SYN_SOURCES];
 }
 
-/* A half-open child of this SYN, with our ISN; NULL, counted, when memory is short. */
-static struct tcb *half_open_child(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *syn)
+void tern_listen_half_open(struct tcp *tcp, struct listener *l, const struct tern_addr *source,
+	int change)
 {
-	struct tcb *tcb = child(tcp, l, in, syn);
-	if (!tcb) {
-		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_MEMORY);
-		return NULL;
-	}
-	tern_open_learn(tcp, tcb, syn);
-	enter_half(tcp, l, tcb);
-	tcb->state = TERN_TCP_LISTEN; /* a child is born where its parent is */
-	return tcb;
+	uint16_t *from = from_source(tcp, source);
+	l->half_open += (uint32_t)change;
+	*from = (uint16_t)(*from + change);
 }
 
-static void accept_syn(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *seg, uint32_t iss_floor)
+uint32_t tern_listen_half_open_limit(const struct tcp *tcp, const struct listener *l)
 {
-	struct tcb *tcb = half_open_child(tcp, l, in, seg);
-	if (!tcb)
-		return;
-	tern_seq isn = tern_isn(tcp, tcb);
-	tcb->snd.iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
-	tcb->snd.una = tcb->snd.nxt = tcb->snd.iss;
-	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_RECEIVED, TERN_CAUSE_SYN);
-	tern_trace_queue(tcp, l);
-	tern_want_send(tcp, tcb);
-}
-
-/* The connection of a SYN that only the cookie in its ACK remembers; our SYN-ACK has gone out. */
-static struct tcb *accept_cookie(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *ack)
-{
-	struct tcp_segment syn;
-	if (!tern_cookie_accept(tcp, l, in, ack, &syn)) {
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
-		tern_reset_reply(tcp, in, ack);
-		return NULL;
-	}
-	if (accept_queue_full(l)) { /* it will be said again */
-		core_count(tcp->core, TERN_COUNT_TcpExtListenOverflows);
-		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
-		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_OVERFLOW);
-		return NULL;
-	}
-	struct tcb *tcb = half_open_child(tcp, l, in, &syn);
-	if (!tcb)
-		return NULL;
-	tcb->flags &= ~TCB_SYN_DUE;
-	tcb->snd.iss = tcb->snd.una = seq_sub(ack->ack, 1);
-	tcb->snd.nxt = ack->ack;
-	tcb->rcv.adv = seq_add(tcb->rcv.nxt, tern_window_in_syn(tcb));
-	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_RECEIVED, TERN_CAUSE_COOKIE);
-	return tcb;
+	uint32_t limit = l->backlog + 1 < HALF_OPEN_MIN ? HALF_OPEN_MIN : l->backlog + 1;
+	return at_most(limit, (uint32_t)tcp->core->set.tcp_max_syn_backlog);
 }
 
 enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
@@ -206,7 +123,7 @@ enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
 {
 	if (accept_queue_full(l))
 		return TERN_DROP_TCP_LISTEN_OVERFLOW;
-	if (l->half_open >= (uint32_t)tcp->core->set.tcp_max_syn_backlog)
+	if (l->half_open >= tern_listen_half_open_limit(tcp, l) || tern_syncache_full(tcp))
 		return TERN_DROP_TCP_SYN_BACKLOG;
 	/* Whoever forges one address gets no more than so many SYN-ACKs again and again sent there.
 	 */
@@ -215,10 +132,127 @@ enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
 	return TERN_DROP_NONE;
 }
 
-/* A SYN: a half-open connection, a cookie, or nothing. */
-static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *seg, uint32_t iss_floor)
+uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l)
 {
+	uint32_t rcvbuf =
+		l->rcvbuf ? tern_buffer_size(l->rcvbuf) : (uint32_t)tcp->core->set.tcp_rmem_default;
+	return at_most(rcvbuf, UINT16_MAX);
+}
+
+void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment *syn,
+	uint32_t tsval, unsigned wscale, struct tcp_segment *answer)
+{
+	uint32_t mtu = tcp->ip->link->nif[nif].opts.mtu;
+	*answer = (struct tcp_segment){
+		.src_port = syn->dst_port,
+		.dst_port = syn->src_port,
+		.ack = seq_add(syn->seq, 1),
+		.flags = TCP_SYN | TCP_ACK,
+		.options = {.has = (uint8_t)(TCP_OPT_MSS |
+					     (syn->options.has & (TCP_OPT_WSCALE | TCP_OPT_SACK_OK |
+									 TCP_OPT_TIMESTAMP))),
+			.mss = (uint16_t)(mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN),
+			.wscale = (uint8_t)wscale,
+			.tsval = tsval,
+			.tsecr = syn->options.tsval},
+	};
+}
+
+/* --- from half-open to a connection ----------------------------------------------------------- */
+
+/* The child of a SYN that was answered with number iss; NULL, counted, when memory is short. */
+static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arrival *a,
+	const struct tcp_segment *syn, tern_seq iss)
+{
+	int err;
+	struct tcb_endpoints ends = {{a->in->dst, syn->dst_port}, {a->in->src, syn->src_port}};
+	struct tcb *tcb = tern_tcb_new(tcp, &ends, &err);
+	if (!tcb) {
+		core_count(tcp->core, TERN_COUNT_TcpExtListenDrops);
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_MEMORY);
+		return NULL;
+	}
+	tcb->flags |= TCB_PASSIVE | TCB_UNACCEPTED;
+	tern_tcb_offer(tcp, tcb);
+	tcb->user = l->user;
+	if (l->rcvbuf)
+		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
+	if (l->sndbuf)
+		tern_tcb_fix_sndbuf(tcb, l->sndbuf);
+	tern_open_learn(tcp, tcb, syn);
+	tcb->snd.iss = tcb->snd.una = iss;
+	tcb->snd.nxt = seq_add(iss, 1);
+	tcb->rcv.adv = seq_add(tcb->rcv.nxt, tern_window_in_syn(tcb));
+	return tcb;
+}
+
+/* What was agreed on when the SYN came, whatever the settings say meanwhile. */
+static void as_agreed(struct tcb *tcb, const struct syn *e)
+{
+	bool scaled = e->link.snd_wscale != SYN_NO_WSCALE;
+	tcb->flags &= ~(TCB_WSCALE | TCB_SACK | TCB_TIMESTAMPS);
+	tcb->flags |= (scaled ? TCB_WSCALE : 0) | (e->sack ? TCB_SACK : 0) |
+		      (e->timestamps ? TCB_TIMESTAMPS : 0);
+	tcb->ts_recent = e->ts_recent;
+	tcb->snd_wscale = scaled ? e->link.snd_wscale : 0;
+	tcb->rcv_wscale = e->link.rcv_wscale;
+	tcb->backoff = (uint8_t)e->link.tries;
+}
+
+/* The SYN-ACK's round trip counts if it was said once (RFC 6298 3). */
+static void time_syn_ack(const struct tcp *tcp, struct tcb *tcb, const struct syn *e)
+{
+	uint64_t sent = us_to_ns(tcp, e->due - tern_syncache_wait(tcp, 0));
+	tcb->side->timing = !e->resent;
+	tcb->side->timed_end = tcb->snd.nxt;
+	tcb->side->timed_at = sent < tcp->core->now ? sent : tcp->core->now;
+}
+
+struct tcb *tern_listen_promote(struct tcp *tcp, struct listener *l, const struct syn *e,
+	const struct arrival *a)
+{
+	struct tcp_segment syn;
+	tern_half_open_syn(e, &syn);
+	syn.window = a->seg->window;
+	struct tcb *tcb = child(tcp, l, a, &syn, e->iss);
+	if (!tcb)
+		return NULL;
+	as_agreed(tcb, e);
+	time_syn_ack(tcp, tcb, e);
+	tcb->state = TERN_TCP_SYN_RECEIVED; /* born where its half-open entry is */
+	return tcb;
+}
+
+/* The connection of a SYN that only the cookie in its ACK remembers; our SYN-ACK has gone out. */
+static struct tcb *accept_cookie(struct listener *l, struct arrival *a)
+{
+	struct tcp *tcp = a->tcp;
+	struct tcp_segment syn;
+	if (!tern_cookie_accept(tcp, l, a->in, a->seg, &syn)) {
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
+		tern_reset_reply(tcp, a->in, a->seg);
+		return NULL;
+	}
+	if (tern_listen_overflows(tcp, l)) { /* it will be said again */
+		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		return NULL;
+	}
+	struct tcb *tcb = child(tcp, l, a, &syn, seq_sub(a->seg->ack, 1));
+	if (!tcb)
+		return NULL;
+	tcb->state = TERN_TCP_LISTEN; /* born where its parent is */
+	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_RECEIVED, TERN_CAUSE_COOKIE);
+	return tcb;
+}
+
+/* --- segments for a listener ------------------------------------------------------------------ */
+
+/* A SYN: a half-open connection, a cookie, or nothing. */
+static void syn_input(struct listener *l, const struct arrival *a, uint32_t iss_floor)
+{
+	struct tcp *tcp = a->tcp;
+	const struct ip_in *in = a->in;
+	const struct tcp_segment *seg = a->seg;
 	/* A cookie's ISN lies where it must, which may be among a former connection's numbers. */
 	int32_t cookies = iss_floor ? 0 : tcp->core->set.tcp_syncookies;
 	enum tern_drop why = seg->flags & TCP_FIN
@@ -232,8 +266,9 @@ static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *i
 		return;
 	}
 	if (!why) {
-		accept_syn(tcp, l, in, seg, iss_floor);
-		return;
+		if (tern_half_open_begin(tcp, l, in, seg, iss_floor))
+			return;
+		why = TERN_DROP_TCP_MEMORY;
 	}
 	if (full)
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPReqQFullDrop);
@@ -243,22 +278,23 @@ static void syn_input(struct tcp *tcp, struct listener *l, const struct ip_in *i
 	tern_tcp_drop(tcp, NULL, why);
 }
 
-struct tcb *tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	struct tcp_segment *seg, uint32_t iss_floor)
+struct tcb *tern_listen_input(struct listener *l, struct arrival *a, uint32_t iss_floor)
 {
+	struct tcp *tcp = a->tcp;
+	const struct tcp_segment *seg = a->seg;
 	if (seg->flags & TCP_RST) { /* first */
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_RST);
 		return NULL;
 	}
 	if (seg->flags & TCP_ACK && !(seg->flags & TCP_SYN)) /* second: nothing we remember */
-		return accept_cookie(tcp, l, in, seg);
+		return accept_cookie(l, a);
 	if (seg->flags & TCP_ACK) {
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_ACK);
-		tern_reset_reply(tcp, in, seg);
+		tern_reset_reply(tcp, a->in, seg);
 		return NULL;
 	}
 	if (seg->flags & TCP_SYN)
-		syn_input(tcp, l, in, seg, iss_floor);
+		syn_input(l, a, iss_floor);
 	else /* fourth */
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_NO_SYN);
 	return NULL;

@@ -301,8 +301,10 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 		tern_want_send(tcp, tcb);
 		return false;
 	}
-	if (!choose(tcp, tcb, &plan, frame))
+	if (!choose(tcp, tcb, &plan, frame)) {
+		tern_timewait_settle(tcp, tcb);
 		return false;
+	}
 	tern_segment_build(tcp, tcb, &plan, frame);
 	tern_want_send(tcp, tcb);
 	return true;

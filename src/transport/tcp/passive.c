@@ -61,7 +61,6 @@ static void set_up(struct tcp *tcp, struct listener *l, const struct tern_listen
 	l->rcvbuf = opts->rcvbuf;
 	l->sndbuf = opts->sndbuf;
 	l->queue_tail = &l->queue;
-	l->half_tail = &l->half;
 	l->notice.owner = NOTICE_LISTENER;
 }
 
@@ -125,6 +124,8 @@ int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listene
 		tern_pool_slot(&tcp->listeners, l));
 	tern_trace_listener_state(tcp, l, TERN_TCP_LISTEN, TERN_TCP_CLOSED, TERN_CAUSE_CLOSE);
 	tern_pool_put(&tcp->listeners, l);
+	if (tcp->listeners.live == 0)
+		tern_syncache_fini(tcp);
 	return 0;
 }
 

@@ -69,7 +69,7 @@ uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb)
 	uint64_t floor = (uint64_t)tcp->core->set.tcp_rto_min_ms * MS;
 	uint64_t margin = 4000 * (uint64_t)tcb->rttvar;
 	if (tcb->srtt == 0 && margin == 0)
-		margin = 1000 * MS; /* RFC 6298 2.1; see tern_open_done() for the other case */
+		margin = RTO_INITIAL; /* see tern_open_done() for the other case */
 	return (uint64_t)tcb->srtt * 1000 + (margin > floor ? margin : floor);
 }
 

@@ -63,6 +63,14 @@ static void count_edge(struct core *core, enum tern_tcp_state from, enum tern_tc
 		core_count(core, TERN_COUNT_TcpEstabResets);
 }
 
+void tern_state_stub(struct tcp *tcp, const struct tern_trace_conn *conn, enum tern_tcp_state from,
+	enum tern_cause cause)
+{
+	assert(tern_tcp_edge_legal(from, conn->state));
+	count_edge(tcp->core, from, conn->state);
+	tern_trace_stub_state(tcp, conn, from, cause);
+}
+
 void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to, enum tern_cause cause)
 {
 	enum tern_tcp_state from = tcb->state;

@@ -77,18 +77,98 @@ int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct 
 	return 0;
 }
 
-#define LISTENERS_FROM UINT32_C(0x80000000) /* cursor values above are listeners */
+/* What a connection without a TCB has to tell. */
+static void describe_stub(const struct stub *s, struct tern_tcp_info *out)
+{
+	const struct tern_trace_conn *c = &s->conn;
+	*out = (struct tern_tcp_info){
+		.state = c->state,
+		.local = c->local,
+		.remote = c->remote,
+		.timestamps = s->timestamps,
+		.iss = c->iss,
+		.irs = c->irs,
+		.snd_una = c->snd_una,
+		.snd_nxt = c->snd_nxt,
+		.rcv_nxt = c->rcv_nxt,
+		.rcv_wnd = s->window,
+		.unacked = c->snd_nxt - c->snd_una,
+	};
+}
+
+static void describe_half_open(const struct tcp *tcp, const struct syn *e,
+	struct tern_tcp_info *out)
+{
+	struct stub s = tern_half_open_stub(tcp, e);
+	describe_stub(&s, out);
+	out->sack = e->sack;
+	out->wscale_ok = e->link.snd_wscale != SYN_NO_WSCALE;
+	out->snd_wscale = out->wscale_ok ? e->link.snd_wscale : 0;
+	out->rcv_wscale = e->link.rcv_wscale;
+	out->mss = e->mss;
+	out->backoff = e->link.tries;
+	out->retransmits = e->link.tries;
+	out->rto_us = tern_syncache_wait(tcp, e->link.tries);
+	out->timer = "retransmit";
+	out->timer_left = tern_syncache_left(tcp, e);
+	uint64_t age = (uint64_t)out->rto_us * 1000 - out->timer_left;
+	for (unsigned i = 0; i < e->link.tries; i++)
+		age += (uint64_t)tern_syncache_wait(tcp, i) * 1000;
+	out->state_age = (uint32_t)(age / (1000 * MS));
+}
+
+static void describe_time_wait(const struct tcp *tcp, const struct time_wait *w,
+	struct tern_tcp_info *out)
+{
+	struct stub s = tern_timewait_stub(w);
+	describe_stub(&s, out);
+	out->peer_closed = out->shut = true;
+	out->timer = "time-wait";
+	out->timer_left = tern_timewait_left(tcp, w);
+	uint64_t whole = 2 * (uint64_t)tcp->core->set.tcp_msl * 1000 * MS;
+	out->state_age =
+		out->timer_left < whole ? (uint32_t)((whole - out->timer_left) / (1000 * MS)) : 0;
+}
+
+/* Cursor values: TCBs, then each of these. */
+#define WAITS_FROM     UINT32_C(0x40000000)
+#define HALF_OPEN_FROM UINT32_C(0x60000000)
+#define LISTENERS_FROM UINT32_C(0x80000000)
+
+static bool each_stub(const struct tcp *tcp, uint32_t *cursor, struct tern_tcp_info *out)
+{
+	uint32_t at = *cursor - WAITS_FROM;
+	const struct time_wait *w =
+		*cursor < HALF_OPEN_FROM ? tern_pool_next(&tcp->waits.pool, &at) : NULL;
+	if (w) {
+		*cursor = WAITS_FROM + at + 1;
+		describe_time_wait(tcp, w, out);
+		return true;
+	}
+	at = *cursor < HALF_OPEN_FROM ? 0 : *cursor - HALF_OPEN_FROM;
+	const struct syn *e = tern_syncache_next(tcp, &at);
+	if (!e)
+		return false;
+	*cursor = HALF_OPEN_FROM + at + 1;
+	describe_half_open(tcp, e, out);
+	return true;
+}
 
 bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_tcp_info *out)
 {
 	const struct tcp *tcp = tern_stack_tcp_const(stack);
-	if (*cursor < LISTENERS_FROM) {
+	if (*cursor < WAITS_FROM) {
 		const struct tcb *tcb = tern_pool_next(&tcp->tcbs, cursor);
 		if (tcb) {
 			(*cursor)++;
 			describe(tcp, tcb, out);
 			return true;
 		}
+		*cursor = WAITS_FROM;
+	}
+	if (*cursor < LISTENERS_FROM) {
+		if (each_stub(tcp, cursor, out))
+			return true;
 		*cursor = LISTENERS_FROM;
 	}
 	uint32_t slot = *cursor - LISTENERS_FROM;

@@ -14,6 +14,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 	tern_pool_init(&tcp->range_nodes, &core->mem, tern_range_node_size, 13, UINT32_MAX);
 	tern_htab_init(&tcp->table, &core->mem);
 	tern_htab_init(&tcp->listening, &core->mem);
+	tern_timewait_init(tcp);
 	tern_wheel_init(&tcp->wheel, core->now);
 	tcp->table_key = tern_rng_key(&core->rng);
 	tcp->isn_key = tern_rng_key(&core->rng);
@@ -41,6 +42,8 @@ void tern_tcp_fini(struct tcp *tcp)
 		tern_notice_cancel(tcp->core, &l->notice);
 		tern_pool_put(&tcp->listeners, l);
 	}
+	tern_timewait_fini(tcp);
+	tern_syncache_fini(tcp);
 	tern_htab_fini(&tcp->table);
 	tern_htab_fini(&tcp->listening);
 	tern_pool_fini(&tcp->tcbs);
@@ -222,19 +225,19 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 #define BUFFER_MIN 2304u      /* Linux's SOCK_MIN_RCVBUF, about */
 #define BUFFER_MAX (1u << 30) /* what a ring holds and a window can say */
 
-static uint32_t buffer_size(uint32_t bytes)
+uint32_t tern_buffer_size(uint32_t bytes)
 {
 	return bytes < BUFFER_MIN ? BUFFER_MIN : at_most(bytes, BUFFER_MAX);
 }
 
 void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes)
 {
-	tcb->rcvbuf = buffer_size(bytes);
+	tcb->rcvbuf = tern_buffer_size(bytes);
 	tcb->flags |= TCB_RCVBUF_FIXED;
 }
 
 void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes)
 {
-	tcb->sndbuf = buffer_size(bytes);
+	tcb->sndbuf = tern_buffer_size(bytes);
 	tcb->flags |= TCB_SNDBUF_FIXED;
 }

@@ -19,6 +19,8 @@
 #include "base/seq.h"
 #include "base/wheel.h"
 #include "network/ip.h"
+#include "transport/tcp/syncache.h"
+#include "transport/tcp/timewait.h"
 #include "wire/tcp.h"
 
 /* tcb.flags */
@@ -28,7 +30,7 @@
 #define TCB_NODELAY        (1u << 3)
 #define TCB_CORK           (1u << 4)
 #define TCB_PASSIVE        (1u << 5)  /* came through a listener */
-#define TCB_UNACCEPTED     (1u << 6)  /* belongs to a listener: half-open or in its accept queue */
+#define TCB_UNACCEPTED     (1u << 6)  /* on its way to, or in, a listener's accept queue */
 #define TCB_ORPHAN         (1u << 7)  /* the application has let go: freed when it dies */
 #define TCB_FIN_QUEUED     (1u << 8)  /* nothing more will be written */
 #define TCB_FIN_SENT       (1u << 9)  /* our FIN is the last number before snd.nxt */
@@ -153,7 +155,6 @@ struct listener {
 	uint32_t backlog;
 	uint32_t queued, half_open;
 	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
-	struct notice *half, **half_tail;
 	uint32_t rcvbuf, sndbuf;
 	void *user;
 	uint64_t cookies_until; /* ns: cookies sent for it are good until then at the latest */
@@ -167,19 +168,22 @@ struct send_queue {
 #define PORT_COUNTERS 64
 #define SYN_SOURCES   1024
 #define MS            UINT64_C(1000000) /* in ns */
+#define RTO_INITIAL   (1000 * MS)       /* RFC 6298 2.1 */
 
 struct tcp {
 	struct core *core;
 	struct ip *ip;
 	struct wheel wheel;
 	struct pool tcbs, sides, listeners, range_nodes;
-	struct htab table;     /* TCBs by addresses and ports */
-	struct htab listening; /* listeners by port */
+	struct htab table;       /* TCBs by addresses and ports */
+	struct htab listening;   /* listeners by port */
+	struct syncache syns;    /* half-open connections */
+	struct time_waits waits; /* those in TIME_WAIT that nobody holds */
 	struct siphash_key table_key, isn_key, port_key, ts_key, cookie_key;
 	uint64_t cookie_clock; /* ns to add to the stack's time: epochs count from there */
 	bool cookie_shared;    /* others make cookies with that key, too */
 	struct send_queue ready[TERN_NIF_MAX], parked[TERN_NIF_MAX];
-	uint32_t time_waits, orphans; /* connections; the latter not in TIME_WAIT */
+	uint32_t time_waits, orphans; /* connections, with and without a TCB; not in TIME_WAIT */
 	/* Half-open connections by a hash of their source: those that share a place share a limit.
 	 */
 	uint16_t syn_source[SYN_SOURCES];
@@ -199,6 +203,37 @@ static inline uint32_t now_s(const struct tcp *tcp)
 {
 	return (uint32_t)(tcp->core->now / (1000 * MS));
 }
+
+/* Moments in us mod 2^32, rounded up, good for half an hour either way; and back, in ns. */
+static inline uint32_t us_at(uint64_t ns)
+{
+	return (uint32_t)((ns + 999) / 1000);
+}
+
+static inline uint64_t us_to_ns(const struct tcp *tcp, uint32_t at)
+{
+	uint64_t now = tcp->core->now / 1000;
+	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000;
+}
+
+/* Addresses and ports, as a segment for us has them. */
+struct tcp_pair {
+	const struct tern_addr *local, *remote;
+	uint16_t local_port, remote_port;
+};
+
+/* Enough of a connection to answer for it without a TCB. */
+struct stub {
+	struct tern_trace_conn conn;
+	uint32_t window;       /* bytes offered beyond rcv_nxt */
+	uint16_t window_field; /* as its ACKs say it */
+	bool timestamps;
+	uint32_t ts_recent;
+	uint32_t replied; /* stub.c's clock at the last reply that is rationed; 0: never */
+};
+
+/* The handle of a connection that has no TCB yet: in traces. */
+#define TERN_NO_CONN ((struct tern_conn){UINT32_MAX, 0})
 
 /* One arriving segment on its way through the steps. */
 struct arrival {
@@ -261,6 +296,12 @@ static inline bool tcb_in(const struct tcb *tcb, unsigned states)
 static inline uint32_t tcb_flight(const struct tcb *tcb)
 {
 	return seq_diff(tcb->snd.nxt, tcb->snd.una);
+}
+
+static inline struct tcp_pair tcb_pair(const struct tcb *tcb)
+{
+	return (struct tcp_pair){&tcb->path->src, &tcb->path->dst, tcb->local_port,
+		tcb->remote_port};
 }
 
 static inline bool tcb_syn_unacked(const struct tcb *tcb)

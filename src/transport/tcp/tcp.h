@@ -62,6 +62,8 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb);
 /* A buffer of the user's size: no auto-tuning. */
 void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes);
 void tern_tcb_fix_sndbuf(struct tcb *tcb, uint32_t bytes);
+/* What a buffer of so many bytes comes to. */
+uint32_t tern_buffer_size(uint32_t bytes);
 /* The largest segment's data when all options of a data segment are on (RFC 9293 3.7.1). */
 uint32_t tern_tcb_effective_mss(const struct tcb *tcb);
 /* What the path lets a segment carry: the MTU less fixed headers (RFC 9293 3.7.1). */
@@ -71,10 +73,13 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option);
 
 /* --- demux.c -------------------------------------------------------------------------- */
 
+/* Keyed; all its bits are good. */
+uint64_t tern_pair_hash(const struct tcp *tcp, const struct tcp_pair *pair);
 int tern_demux_insert(struct tcp *tcp, struct tcb *tcb);
 void tern_demux_remove(struct tcp *tcp, struct tcb *tcb);
-struct tcb *tern_demux_find(const struct tcp *tcp, const struct tern_addr *local,
-	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port);
+struct tcb *tern_demux_find(const struct tcp *tcp, const struct tcp_pair *pair);
+/* Whether there is a connection of that pair, with a TCB or without. */
+bool tern_demux_used(const struct tcp *tcp, const struct tcp_pair *pair);
 /* The listener for a local address and port: an exact address beats the wildcard. */
 struct listener *tern_demux_listener(const struct tcp *tcp, const struct tern_addr *local,
 	uint16_t port);
@@ -83,7 +88,7 @@ uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
 
 /* --- isn.c: numbers a stranger must not guess ------------------------------------------- */
 
-tern_seq tern_isn(const struct tcp *tcp, const struct tcb *tcb); /* RFC 6528 */
+tern_seq tern_isn(const struct tcp *tcp, const struct tcp_pair *pair); /* RFC 6528 */
 /* RFC 7323 5.4. */
 uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_addr *remote);
@@ -98,6 +103,20 @@ uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb);
 void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to,
 	enum tern_cause cause);
 
+/* The same for a connection without a TCB: from where to where conn.state says. */
+void tern_state_stub(struct tcp *tcp, const struct tern_trace_conn *conn, enum tern_tcp_state from,
+	enum tern_cause cause);
+
+/* --- stub.c: what connections without a TCB share ---------------------------------------- */
+
+/* Steps one to four of 3.10.7.4, and whether there is an ACK. A reset that holds continues. */
+struct verdict tern_stub_check(struct tcp *tcp, const struct stub *s,
+	const struct tcp_segment *seg);
+/* Acts on a verdict; s->replied may have moved. */
+void tern_stub_conclude(struct arrival *a, struct stub *s, struct verdict v);
+/* ACK, or RST and ACK, with its numbers. */
+void tern_stub_send(struct tcp *tcp, const struct stub *s, uint16_t flags);
+
 /* --- input.c: steps that opening shares ------------------------------------------------- */
 
 /* The acceptability test of RFC 9293 3.4; cuts the segment down to the window. */
@@ -110,6 +129,22 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 
 /* --- listen.c ------------------------------------------------------------------------- */
 
+/* What a listener's SYN-ACK offers, bytes: never scaled. */
+uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
+/* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
+ * the SYN has. */
+void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment *syn,
+	uint32_t tsval, unsigned wscale, struct tcp_segment *answer);
+/* One half-open connection more, or less. */
+void tern_listen_half_open(struct tcp *tcp, struct listener *l, const struct tern_addr *source,
+	int change);
+/* How many it may have. */
+uint32_t tern_listen_half_open_limit(const struct tcp *tcp, const struct listener *l);
+/* Whether the accept queue has no room: counted if so. */
+bool tern_listen_overflows(struct tcp *tcp, const struct listener *l);
+/* The TCB of a half-open connection whose ACK has come; NULL, counted, when memory is short. */
+struct tcb *tern_listen_promote(struct tcp *tcp, struct listener *l, const struct syn *e,
+	const struct arrival *a);
 /* Why a listener would not keep another half-open connection from there; TERN_DROP_NONE if it
  * would. */
 enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
@@ -124,16 +159,57 @@ bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in 
 	const struct tcp_segment *ack, struct tcp_segment *syn);
 /* A segment to a listener. Returns the connection that it has just made, for the segment to go on
  * to, or NULL: dealt with. */
-struct tcb *tern_listen_input(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	struct tcp_segment *seg, uint32_t iss_floor);
-/* A child's handshake is complete: room in the accept queue? If so it is moved there. */
-bool tern_listen_established(struct tcp *tcp, struct tcb *tcb);
+struct tcb *tern_listen_input(struct listener *l, struct arrival *a, uint32_t iss_floor);
+/* A child's handshake is complete: into the accept queue. */
+void tern_listen_established(struct tcp *tcp, struct tcb *tcb);
 /* The oldest connection of the accept queue becomes the application's; NULL when none waits. */
 struct tcb *tern_listen_take(struct tcp *tcp, struct listener *l);
 /* Resets every child that was not accepted. */
 void tern_listen_reset_all(struct tcp *tcp, struct listener *l);
-/* Takes a child out of its listener's lists. */
+/* Takes a child out of its listener's queue. */
 void tern_listen_forget(struct tcp *tcp, struct tcb *tcb);
+
+/* --- syncache.c: the table of half-open connections, and its clock ------------------------- */
+
+struct syn *tern_syncache_find(const struct tcp *tcp, const struct tcp_pair *pair);
+/* Whether tcp_max_syn_backlog, or what memory allows, is reached. */
+bool tern_syncache_full(const struct tcp *tcp);
+/* A new entry, its SYN-ACK due; NULL: no room, or no memory. */
+struct syn *tern_syncache_add(struct tcp *tcp, const struct tcp_pair *pair);
+void tern_syncache_remove(struct tcp *tcp, struct syn *e);
+/* The first entry at or after *place, which is set to its place; NULL at the end. */
+struct syn *tern_syncache_next(const struct tcp *tcp, uint32_t *place);
+/* us between the SYN-ACK, said `tries` times again, and the next. */
+uint32_t tern_syncache_wait(const struct tcp *tcp, unsigned tries);
+/* ns until an entry's next SYN-ACK, or its end. */
+uint64_t tern_syncache_left(const struct tcp *tcp, const struct syn *e);
+/* Whether SYN-ACKs wait for a device; and sends those that one has room for. */
+bool tern_syncache_pending(const struct tcp *tcp);
+void tern_syncache_pull(struct tcp *tcp, int nif);
+void tern_syncache_advance(struct tcp *tcp);
+uint64_t tern_syncache_deadline(const struct tcp *tcp);
+const char *tern_syncache_check(const struct tcp *tcp);
+void tern_syncache_fini(struct tcp *tcp);
+
+/* --- half_open.c ------------------------------------------------------------------------ */
+
+/* A half-open connection of this SYN; false if there is no room or no memory. */
+bool tern_half_open_begin(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *syn, uint32_t iss_floor);
+/* A segment for one. Returns the connection it has just become, for the segment to go on to, or
+ * NULL: dealt with. */
+struct tcb *tern_half_open_input(struct arrival *a, struct syn *e);
+/* Says its SYN-ACK; false if the device has no room. */
+bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
+/* The SYN it came from, as far as it is remembered. */
+void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn);
+struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e);
+struct stub tern_half_open_stub(const struct tcp *tcp, const struct syn *e);
+void tern_half_open_end(struct tcp *tcp, struct syn *e, enum tern_cause cause);
+/* Resets the peer, and ends it. */
+void tern_half_open_reset(struct tcp *tcp, struct syn *e);
+/* An ICMP error about its SYN-ACK; false if it is about nothing of ours. */
+bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq quoted, bool hard);
 
 /* --- open.c: what both SYNs' options mean, and SYN_SENT ------------------------------------ */
 
@@ -245,6 +321,8 @@ void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write foun
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
+/* ns until TIME_WAIT, or an orphan's FIN_WAIT_2, ends. */
+uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
 /* What it waits for next, in how many ns, as tern_tcp_info says it; NULL: nothing. */
@@ -258,6 +336,21 @@ bool tern_timewait_overflow(const struct tcp *tcp);
 /* A SYN for a pair in TIME_WAIT: true if it may replace it (RFC 6191); then the TCB is gone and
  * *iss_floor is where the new connection's ISN must lie beyond. */
 bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor);
+/* A TCB in TIME_WAIT that nobody holds and that has nothing to say becomes an entry: true if so,
+ * and then it is gone. */
+bool tern_timewait_settle(struct tcp *tcp, struct tcb *tcb);
+struct time_wait *tern_timewait_find(const struct tcp *tcp, const struct tcp_pair *pair);
+/* A segment for an entry: true if it was dealt with; false if it is a SYN that has replaced it, as
+ * above. */
+bool tern_timewait_input(struct arrival *a, struct time_wait *w, uint32_t *iss_floor);
+struct stub tern_timewait_stub(const struct time_wait *w);
+/* ns until its end. */
+uint64_t tern_timewait_left(const struct tcp *tcp, const struct time_wait *w);
+void tern_timewait_advance(struct tcp *tcp);
+uint64_t tern_timewait_deadline(const struct tcp *tcp);
+const char *tern_timewait_check(const struct tcp *tcp);
+void tern_timewait_init(struct tcp *tcp);
+void tern_timewait_fini(struct tcp *tcp);
 
 /* --- trace.c ------------------------------------------------------------------------- */
 
@@ -275,5 +368,16 @@ void tern_trace_rtt(struct tcp *tcp, const struct tcb *tcb, uint64_t sample);
 void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *why);
 void tern_trace_timer(struct tcp *tcp, const struct tcb *tcb, enum tern_timer which, bool fired,
 	uint64_t deadline);
+/* The same for connections without a TCB. */
+void tern_stub_drop(struct tcp *tcp, const struct tern_trace_conn *conn, enum tern_drop why);
+void tern_trace_stub_segment(struct tcp *tcp, enum tern_trace_kind kind,
+	const struct tern_trace_conn *conn, const struct tcp_segment *seg, uint32_t window);
+void tern_trace_stub_state(struct tcp *tcp, const struct tern_trace_conn *conn,
+	enum tern_tcp_state from, enum tern_cause cause);
+/* rto in ns. */
+void tern_trace_stub_retransmit(struct tcp *tcp, const struct tern_trace_conn *conn, uint32_t count,
+	uint64_t rto);
+void tern_trace_stub_timer(struct tcp *tcp, const struct tern_trace_conn *conn,
+	enum tern_timer which, bool fired, uint64_t deadline);
 
 #endif

@@ -146,6 +146,12 @@ void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb)
 	tern_trace_timer(tcp, tcb, TERN_TIMER_FIN_WAIT_2, false, to_ns(tcp, tcb->linger_at));
 }
 
+uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t at = tcb->linger_at ? to_ns(tcp, tcb->linger_at) : 0;
+	return at > tcp->core->now ? at - tcp->core->now : 0;
+}
+
 static bool linger_is_close(const struct tcb *tcb)
 {
 	return tcb->state == TERN_TCP_TIME_WAIT ||
@@ -207,7 +213,7 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 		return left == 0;
 	if (tcb->state == TERN_TCP_SYN_SENT)
 		limit = s->tcp_syn_retries;
-	else if (tcb_syn_unacked(tcb))
+	else if (tcb_syn_unacked(tcb)) /* both opened at once */
 		limit = s->tcp_synack_retries;
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
 		limit = s->tcp_orphan_retries;
@@ -344,7 +350,7 @@ static void expire(struct tcp *tcp, struct tcb *tcb)
 
 #define EXPIRE_MAX 1024 /* connections a call */
 
-void tern_tcp_advance(struct tcp *tcp)
+static void advance_wheel(struct tcp *tcp)
 {
 	bool more = false;
 	for (unsigned i = 0; i < EXPIRE_MAX; i++) {
@@ -356,7 +362,17 @@ void tern_tcp_advance(struct tcp *tcp)
 	}
 }
 
+void tern_tcp_advance(struct tcp *tcp)
+{
+	advance_wheel(tcp);
+	tern_syncache_advance(tcp);
+	tern_timewait_advance(tcp);
+}
+
 uint64_t tern_tcp_deadline(const struct tcp *tcp)
 {
-	return tern_wheel_next(&tcp->wheel);
+	uint64_t at = tern_wheel_next(&tcp->wheel), syns = tern_syncache_deadline(tcp);
+	uint64_t waits = tern_timewait_deadline(tcp);
+	at = syns < at ? syns : at;
+	return waits < at ? waits : at;
 }

@@ -1,10 +1,9 @@
 /* TCP's part of the event stream. */
 #include "transport/tcp/tcp.h"
 
-static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_trace *t)
+static struct tern_trace_conn describe(const struct tcp *tcp, const struct tcb *tcb)
 {
-	t->has_conn = true;
-	t->conn = (struct tern_trace_conn){
+	return (struct tern_trace_conn){
 		.handle = {tern_pool_slot(&tcp->tcbs, tcb), tcb->generation},
 		.local = {tcb->path->src, tcb->local_port},
 		.remote = {tcb->path->dst, tcb->remote_port},
@@ -17,12 +16,27 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 	};
 }
 
+static struct tern_trace about_conn(const struct tern_trace_conn *conn, enum tern_trace_kind kind)
+{
+	return (struct tern_trace){.kind = kind, .nif = -1, .has_conn = true, .conn = *conn};
+}
+
 static struct tern_trace about(const struct tcp *tcp, const struct tcb *tcb,
 	enum tern_trace_kind kind)
 {
-	struct tern_trace t = {.kind = kind, .nif = -1};
-	describe(tcp, tcb, &t);
-	return t;
+	struct tern_trace_conn conn = describe(tcp, tcb);
+	return about_conn(&conn, kind);
+}
+
+void tern_stub_drop(struct tcp *tcp, const struct tern_trace_conn *conn, enum tern_drop why)
+{
+	tcp->core->drop[why]++;
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about_conn(conn, TERN_TRACE_DROP);
+	t.nif = tcp->core->nif;
+	t.drop = why;
+	tern_core_trace(tcp->core, &t);
 }
 
 void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why)
@@ -31,11 +45,8 @@ void tern_tcp_drop(struct tcp *tcp, const struct tcb *tcb, enum tern_drop why)
 		tern_core_drop(tcp->core, why);
 		return;
 	}
-	tcp->core->drop[why]++;
-	struct tern_trace t = about(tcp, tcb, TERN_TRACE_DROP);
-	t.nif = tcp->core->nif;
-	t.drop = why;
-	tern_core_trace(tcp->core, &t);
+	struct tern_trace_conn conn = describe(tcp, tcb);
+	tern_stub_drop(tcp, &conn, why);
 }
 
 static void describe_options(struct tern_segment *out, const struct tcp_options *o)
@@ -55,22 +66,10 @@ static void describe_options(struct tern_segment *out, const struct tcp_options 
 	}
 }
 
-void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,
-	const struct ip_in *in, const struct tcp_segment *seg, uint32_t window)
+static void trace_segment(struct tcp *tcp, struct tern_trace *t, const struct tcp_segment *seg,
+	uint32_t window)
 {
-	if (!core_traced(tcp->core))
-		return;
-	struct tern_trace t = {.kind = kind, .nif = tcp->core->nif};
-	if (tcb) {
-		describe(tcp, tcb, &t);
-		t.nif = tcb->path->nif;
-	} else if (in) {
-		bool out = kind == TERN_TRACE_SEGMENT_OUT;
-		t.conn.local = (struct tern_endpoint){in->dst, out ? seg->src_port : seg->dst_port};
-		t.conn.remote =
-			(struct tern_endpoint){in->src, out ? seg->dst_port : seg->src_port};
-	}
-	t.segment = (struct tern_segment){
+	t->segment = (struct tern_segment){
 		.seq = seg->seq.v,
 		.ack = seg->ack.v,
 		.len = seg->data_len,
@@ -79,8 +78,37 @@ void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct
 		.window_field = seg->window,
 		.urgent = seg->urgent,
 	};
-	describe_options(&t.segment, &seg->options);
-	tern_core_trace(tcp->core, &t);
+	describe_options(&t->segment, &seg->options);
+	tern_core_trace(tcp->core, t);
+}
+
+void tern_trace_segment(struct tcp *tcp, enum tern_trace_kind kind, const struct tcb *tcb,
+	const struct ip_in *in, const struct tcp_segment *seg, uint32_t window)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = {.kind = kind, .nif = tcp->core->nif};
+	if (tcb) {
+		t.has_conn = true;
+		t.conn = describe(tcp, tcb);
+		t.nif = tcb->path->nif;
+	} else if (in) {
+		bool out = kind == TERN_TRACE_SEGMENT_OUT;
+		t.conn.local = (struct tern_endpoint){in->dst, out ? seg->src_port : seg->dst_port};
+		t.conn.remote =
+			(struct tern_endpoint){in->src, out ? seg->dst_port : seg->src_port};
+	}
+	trace_segment(tcp, &t, seg, window);
+}
+
+void tern_trace_stub_segment(struct tcp *tcp, enum tern_trace_kind kind,
+	const struct tern_trace_conn *conn, const struct tcp_segment *seg, uint32_t window)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about_conn(conn, kind);
+	t.nif = tcp->core->nif;
+	trace_segment(tcp, &t, seg, window);
 }
 
 void tern_trace_state(struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_state from,
@@ -88,9 +116,18 @@ void tern_trace_state(struct tcp *tcp, const struct tcb *tcb, enum tern_tcp_stat
 {
 	if (!core_traced(tcp->core))
 		return;
-	struct tern_trace t = about(tcp, tcb, TERN_TRACE_STATE);
+	struct tern_trace_conn conn = describe(tcp, tcb);
+	tern_trace_stub_state(tcp, &conn, from, cause);
+}
+
+void tern_trace_stub_state(struct tcp *tcp, const struct tern_trace_conn *conn,
+	enum tern_tcp_state from, enum tern_cause cause)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about_conn(conn, TERN_TRACE_STATE);
 	t.state.from = from;
-	t.state.to = tcb->state;
+	t.state.to = conn->state;
 	t.state.cause = cause;
 	tern_core_trace(tcp->core, &t);
 }
@@ -123,6 +160,19 @@ void tern_trace_retransmit(struct tcp *tcp, const struct tcb *tcb, const struct 
 	tern_core_trace(tcp->core, &t);
 }
 
+void tern_trace_stub_retransmit(struct tcp *tcp, const struct tern_trace_conn *conn, uint32_t count,
+	uint64_t rto)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about_conn(conn, TERN_TRACE_RETRANSMIT);
+	t.retransmit.reason = TERN_RTX_SYN_ACK;
+	t.retransmit.seq = conn->iss;
+	t.retransmit.count = count;
+	t.retransmit.rto = rto;
+	tern_core_trace(tcp->core, &t);
+}
+
 void tern_trace_window(struct tcp *tcp, const struct tcb *tcb)
 {
 	if (!core_traced(tcp->core))
@@ -143,7 +193,7 @@ void tern_trace_queue(struct tcp *tcp, const struct listener *l)
 	t.queue.length = l->queued;
 	t.queue.limit = l->backlog + 1;
 	t.queue.half_open = l->half_open;
-	t.queue.half_open_limit = (uint32_t)tcp->core->set.tcp_max_syn_backlog;
+	t.queue.half_open_limit = tern_listen_half_open_limit(tcp, l);
 	tern_core_trace(tcp->core, &t);
 }
 
@@ -171,14 +221,23 @@ void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *w
 	tern_core_trace(tcp->core, &t);
 }
 
+void tern_trace_stub_timer(struct tcp *tcp, const struct tern_trace_conn *conn,
+	enum tern_timer which, bool fired, uint64_t deadline)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about_conn(conn, TERN_TRACE_TIMER);
+	t.timer.which = which;
+	t.timer.fired = fired;
+	t.timer.deadline = deadline;
+	tern_core_trace(tcp->core, &t);
+}
+
 void tern_trace_timer(struct tcp *tcp, const struct tcb *tcb, enum tern_timer which, bool fired,
 	uint64_t deadline)
 {
 	if (!core_traced(tcp->core))
 		return;
-	struct tern_trace t = about(tcp, tcb, TERN_TRACE_TIMER);
-	t.timer.which = which;
-	t.timer.fired = fired;
-	t.timer.deadline = deadline;
-	tern_core_trace(tcp->core, &t);
+	struct tern_trace_conn conn = describe(tcp, tcb);
+	tern_trace_stub_timer(tcp, &conn, which, fired, deadline);
 }

@@ -27,10 +27,11 @@ static int choose_local(struct tcp *tcp, const struct tern_connect_opts *opts,
 		if (err != 0)
 			return err;
 	}
+	struct tcp_pair pair = {&ends->local.addr, &ends->remote.addr, ends->local.port,
+		ends->remote.port};
 	if (ends->local.port == 0)
 		ends->local.port = tern_port_pick(tcp, &ends->local.addr, &opts->remote);
-	else if (tern_demux_find(tcp, &ends->local.addr, ends->local.port, &opts->remote.addr,
-			 opts->remote.port))
+	else if (tern_demux_used(tcp, &pair))
 		return TERN_EADDRINUSE;
 	return ends->local.port ? 0 : TERN_EADDRNOTAVAIL;
 }
@@ -57,7 +58,8 @@ int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *o
 		tern_tcb_fix_sndbuf(tcb, opts->sndbuf);
 	tcb->user = opts->user;
 	tcb->flags |= TCB_SYN_DUE | TCB_WANT_WRITE;
-	tcb->snd.iss = tcb->snd.una = tcb->snd.nxt = tern_isn(tcp, tcb);
+	struct tcp_pair pair = tcb_pair(tcb);
+	tcb->snd.iss = tcb->snd.una = tcb->snd.nxt = tern_isn(tcp, &pair);
 	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_SENT, TERN_CAUSE_OPEN_ACTIVE);
 	tern_want_send(tcp, tcb);
 	*out = handle(tcp, tcb);
@@ -338,6 +340,7 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn)
 	}
 	tern_timer_fin_wait_2(tcp, tcb);
 	queue_fin(tcp, tcb);
+	tern_timewait_settle(tcp, tcb);
 	return 0;
 }
 

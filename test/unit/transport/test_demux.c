@@ -3,6 +3,13 @@
 
 #define FLOOD 20000
 
+static struct tcb *find(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
+	const struct tern_addr *remote, uint16_t remote_port)
+{
+	struct tcp_pair pair = {local, remote, local_port, remote_port};
+	return tern_demux_find(tcp, &pair);
+}
+
 static void dial(struct peer *p, uint8_t host, uint16_t local, uint16_t remote)
 {
 	struct tern_connect_opts opts = {.local.port = local,
@@ -92,20 +99,20 @@ static void a_segment_reaches_only_its_very_pair(void **state)
 	peer_drain(&p);
 	const struct tcp *tcp = tern_stack_tcp_const(p.stack);
 	struct tern_addr us = tern_addr_v4(10, 0, 0, 1), them = tern_addr_v4(10, 0, 0, 2);
-	assert_ptr_equal(tern_demux_find(tcp, &us, STACK_PORT, &them, PEER_PORT), peer_tcb(&p));
+	assert_ptr_equal(find(tcp, &us, STACK_PORT, &them, PEER_PORT), peer_tcb(&p));
 	for (unsigned bit = 0; bit < 16; bit++) {
 		uint16_t flip = (uint16_t)(1u << bit);
-		assert_null(tern_demux_find(tcp, &us, STACK_PORT ^ flip, &them, PEER_PORT));
-		assert_null(tern_demux_find(tcp, &us, STACK_PORT, &them, PEER_PORT ^ flip));
+		assert_null(find(tcp, &us, STACK_PORT ^ flip, &them, PEER_PORT));
+		assert_null(find(tcp, &us, STACK_PORT, &them, PEER_PORT ^ flip));
 	}
 	for (unsigned bit = 0; bit < 128; bit++) {
 		struct tern_addr a = us, b = them;
 		a.byte[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		b.byte[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		assert_null(tern_demux_find(tcp, &a, STACK_PORT, &them, PEER_PORT));
-		assert_null(tern_demux_find(tcp, &us, STACK_PORT, &b, PEER_PORT));
+		assert_null(find(tcp, &a, STACK_PORT, &them, PEER_PORT));
+		assert_null(find(tcp, &us, STACK_PORT, &b, PEER_PORT));
 	}
-	assert_null(tern_demux_find(tcp, &them, PEER_PORT, &us, STACK_PORT));
+	assert_null(find(tcp, &them, PEER_PORT, &us, STACK_PORT));
 	peer_close(&p);
 }
 

@@ -29,7 +29,8 @@ static void nth_tuple(struct tuple *t, uint32_t k)
 
 static uint32_t isn(const struct peer *p, const struct tuple *t)
 {
-	return tern_isn(tern_stack_tcp_const(p->stack), &t->tcb).v;
+	struct tcp_pair pair = tcb_pair(&t->tcb);
+	return tern_isn(tern_stack_tcp_const(p->stack), &pair).v;
 }
 
 /* Chi squared of counts against a flat distribution. For 255 degrees of freedom the mean is 255 and

@@ -267,7 +267,7 @@ static void syn_then_silence_ten_thousand_times_leaves_no_slot(void **state)
 	unsigned taken = 0, sent = 0;
 	peer_open(&p);
 	peer_set(&p, "tcp_max_syn_source", 1000);
-	peer_listen_backlog(&p, 5);
+	peer_listen_backlog(&p, 2000);
 	for (unsigned i = 0; i < 10000; i++) {
 		taken += half(&p, &c, (uint16_t)(1000 + i));
 		if (i % 1000 == 999)
@@ -316,7 +316,7 @@ static void half_open_connections_are_limited(void **state)
 	peer_open(&p);
 	peer_set(&p, "tcp_max_syn_backlog", 64);
 	peer_set(&p, "tcp_syncookies", 0);
-	peer_listen_backlog(&p, 5);
+	peer_listen_backlog(&p, 100);
 	for (unsigned i = 0; i < 64; i++)
 		assert_true(half(&p, &c, (uint16_t)(1000 + i)));
 	for (unsigned i = 0; i < 100; i++)
@@ -339,7 +339,7 @@ static void syns_in_anothers_name_amplify_nothing(void **state)
 		peer_open(&p);
 		peer_set(&p, "tcp_syncookies", cookies);
 		peer_set(&p, "tcp_max_syn_source", limit);
-		peer_listen_backlog(&p, 5);
+		peer_listen_backlog(&p, 50);
 		for (unsigned i = 0; i < syns; i++) {
 			struct tcp_segment s = {.seq = seq(i), .flags = TCP_SYN, .window = 65535};
 			p.port = (uint16_t)(1000 + i);
@@ -485,9 +485,9 @@ static void an_ack_before_the_syn_ack_is_out_is_reset(void **state)
 		peer_open(&p);
 		peer_listen_backlog(&p, 5);
 		send_syn(&p, 1000);
-		const struct tcb *tcb = tern_pool_next(&tern_stack_tcp(p.stack)->tcbs, &slot);
+		const struct syn *e = tern_syncache_next(tern_stack_tcp(p.stack), &slot);
 		struct tcp_segment s = {.seq = seq(1001),
-			.ack = seq_add(tcb->snd.iss, off[i]),
+			.ack = seq_add(e->iss, off[i]),
 			.flags = TCP_ACK,
 			.window = 1000};
 		peer_send(&p, &s);

@@ -298,9 +298,76 @@ static void there_are_no_more_than_the_setting_says(void **state)
 	peer_close(&p);
 }
 
+/* 48 bytes, once nobody holds it and its last ACK is out. */
+static void it_needs_no_tcb(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tern_memory_info info;
+	open_waiting(&p, true, true);
+	peer_drain(&p);
+	tern_memory_info(p.stack, &info);
+	assert_int_equal(info.time_waits, 1);
+	assert_int_equal(tern_stack_tcp(p.stack)->tcbs.live, 0);
+	uint32_t cursor = 0;
+	struct tern_tcp_info wait;
+	assert_true(tern_tcp_each(p.stack, &cursor, &wait));
+	assert_int_equal(wait.state, TERN_TCP_TIME_WAIT);
+	assert_int_equal(wait.remote.port, p.port);
+	assert_string_equal(wait.timer, "time-wait");
+	assert_true(wait.timer_left > 59 * SEC);
+	assert_true(tern_tcp_each(p.stack, &cursor, &wait) && wait.state == TERN_TCP_LISTEN);
+	assert_false(tern_tcp_each(p.stack, &cursor, &wait));
+	peer_close(&p);
+}
+
+/* Who keeps its handle keeps its TCB, and the wait is no longer for that. */
+static void a_held_one_keeps_its_tcb_and_its_time(void **state)
+{
+	(void)state;
+	static const unsigned held[] = {0, 1, 30, 59};
+	for (size_t i = 0; i < sizeof held / sizeof *held; i++) {
+		struct peer p;
+		struct tern_memory_info info;
+		peer_open(&p);
+		peer_listen(&p);
+		peer_connect(&p, 1, NULL);
+		struct tern_conn kept = p.conn;
+		assert_int_equal(tern_tcp_shutdown(p.stack, kept), 0);
+		peer_drain(&p);
+		p.ack++;
+		peer_fin(&p);
+		peer_drain(&p);
+		tern_memory_info(p.stack, &info);
+		assert_int_equal(info.time_waits, 0);
+		uint64_t since = p.now;
+		peer_wait(&p, held[i] * SEC);
+		/* Another begins to wait meanwhile, and is let go at once. */
+		p.port++;
+		peer_connect(&p, 1, NULL);
+		assert_int_equal(tern_tcp_close(p.stack, p.conn), 0);
+		peer_drain(&p);
+		p.ack++;
+		peer_fin(&p);
+		peer_drain(&p);
+		assert_int_equal(tern_tcp_close(p.stack, kept), 0);
+		assert_int_equal(peer_connections(&p), 2);
+		peer_wait(&p, since + 60 * SEC - p.now - 10 * MSEC);
+		assert_int_equal(peer_connections(&p), 2);
+		peer_wait(&p, 1010 * MSEC);
+		assert_int_equal(peer_connections(&p), held[i] > 0);
+		assert_null(tern_stack_check(p.stack));
+		peer_wait(&p, 61 * SEC);
+		assert_int_equal(peer_connections(&p), 0);
+		peer_close(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_needs_no_tcb),
+		cmocka_unit_test(a_held_one_keeps_its_tcb_and_its_time),
 		cmocka_unit_test(there_are_no_more_than_the_setting_says),
 		cmocka_unit_test(it_lasts_twice_the_segment_lifetime),
 		cmocka_unit_test(a_fin_again_is_acknowledged_again_and_restarts_the_wait),

@@ -1,0 +1,207 @@
+/* The life of a half-open connection: SYN_RECEIVED of RFC 9293 3.10.7.4, without a TCB. */
+#include "transport/tcp/tcp.h"
+
+#define PACKET_ROOM 256u /* memory that a SYN-ACK takes in the device's queue, at most */
+
+struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e)
+{
+	return tern_demux_listener(tcp, &e->local, e->local_port);
+}
+
+struct stub tern_half_open_stub(const struct tcp *tcp, const struct syn *e)
+{
+	uint32_t window = tern_listen_window(tcp, tern_half_open_listener(tcp, e));
+	return (struct stub){
+		.conn = {.handle = TERN_NO_CONN,
+			.local = {e->local, e->local_port},
+			.remote = {e->remote, e->remote_port},
+			.state = TERN_TCP_SYN_RECEIVED,
+			.iss = e->iss.v,
+			.irs = e->irs.v,
+			.snd_una = e->iss.v,
+			.snd_nxt = e->iss.v + e->sent,
+			.rcv_nxt = e->irs.v + 1},
+		.window = window,
+		.window_field = (uint16_t)(window >> e->link.rcv_wscale),
+		.timestamps = e->timestamps,
+		.ts_recent = e->ts_recent,
+		.replied = e->replied,
+	};
+}
+
+/* --- its beginning -------------------------------------------------------------------------- */
+
+/* Of the SYN's options, those that our settings agree to. */
+static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_options *o)
+{
+	const struct settings *set = &tcp->core->set;
+	bool scaled = set->tcp_window_scaling && o->has & TCP_OPT_WSCALE;
+	e->mss = o->has & TCP_OPT_MSS ? o->mss : 0;
+	e->link.snd_wscale = scaled ? o->wscale & 0xfu : SYN_NO_WSCALE;
+	e->link.rcv_wscale = scaled ? tern_window_scale(tcp) & 0xfu : 0;
+	e->sack = set->tcp_sack && o->has & TCP_OPT_SACK_OK;
+	e->timestamps = set->tcp_timestamps && o->has & TCP_OPT_TIMESTAMP;
+	e->ts_recent = o->tsval;
+}
+
+bool tern_half_open_begin(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *syn, uint32_t iss_floor)
+{
+	struct tcp_pair pair = {&in->dst, &in->src, syn->dst_port, syn->src_port};
+	struct syn *e = tern_syncache_add(tcp, &pair);
+	if (!e)
+		return false;
+	tern_seq isn = tern_isn(tcp, &pair);
+	e->iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
+	e->irs = syn->seq;
+	agree(tcp, e, &syn->options);
+	tern_listen_half_open(tcp, l, &e->remote, 1);
+	struct stub s = tern_half_open_stub(tcp, e);
+	tern_state_stub(tcp, &s.conn, TERN_TCP_LISTEN, TERN_CAUSE_SYN);
+	tern_trace_queue(tcp, l);
+	return true;
+}
+
+void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn)
+{
+	bool scaled = e->link.snd_wscale != SYN_NO_WSCALE;
+	*syn = (struct tcp_segment){.src_port = e->remote_port,
+		.dst_port = e->local_port,
+		.seq = e->irs,
+		.flags = TCP_SYN};
+	struct tcp_options *o = &syn->options;
+	o->has = (uint8_t)((e->mss ? TCP_OPT_MSS : 0) | (scaled ? TCP_OPT_WSCALE : 0) |
+			   (e->sack ? TCP_OPT_SACK_OK : 0) |
+			   (e->timestamps ? TCP_OPT_TIMESTAMP : 0));
+	o->mss = e->mss;
+	o->wscale = scaled ? (uint8_t)e->link.snd_wscale : 0;
+	o->tsval = e->ts_recent;
+}
+
+/* --- its SYN-ACK ---------------------------------------------------------------------------- */
+
+static void count_again(struct tcp *tcp, const struct syn *e, const struct stub *s)
+{
+	core_count(tcp->core, TERN_COUNT_TcpRetransSegs);
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPSynRetrans);
+	tern_trace_stub_retransmit(tcp, &s->conn, e->link.tries,
+		(uint64_t)tern_syncache_wait(tcp, e->link.tries) * 1000);
+}
+
+/* Says it, on that interface. */
+static void syn_ack(struct tcp *tcp, const struct syn *e, int nif)
+{
+	struct stub s = tern_half_open_stub(tcp, e);
+	struct tcp_segment syn, answer;
+	uint32_t now = now_ms(tcp) + tern_timestamp_offset(tcp, &e->local, &e->remote);
+	tern_half_open_syn(e, &syn);
+	tern_listen_answer(tcp, nif, &syn, now, e->link.rcv_wscale, &answer);
+	answer.seq = e->iss;
+	answer.window = (uint16_t)s.window;
+	if (e->sent)
+		count_again(tcp, e, &s);
+	s.conn.snd_nxt = e->iss.v + 1;
+	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_OUT, &s.conn, &answer, answer.window);
+	tern_segment_alone(tcp, &e->local, &e->remote, &answer);
+}
+
+static bool device_has_room(const struct tcp *tcp, int nif)
+{
+	return tern_link_room(tcp->ip->link, nif, 1, PACKET_ROOM);
+}
+
+bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif)
+{
+	if (!device_has_room(tcp, nif))
+		return false;
+	syn_ack(tcp, e, nif);
+	return true;
+}
+
+/* --- its end -------------------------------------------------------------------------------- */
+
+void tern_half_open_end(struct tcp *tcp, struct syn *e, enum tern_cause cause)
+{
+	struct listener *l = tern_half_open_listener(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, e);
+	s.conn.state = TERN_TCP_CLOSED;
+	tern_listen_half_open(tcp, l, &e->remote, -1);
+	tern_syncache_remove(tcp, e);
+	tern_state_stub(tcp, &s.conn, TERN_TCP_SYN_RECEIVED, cause);
+	tern_trace_queue(tcp, l);
+}
+
+void tern_half_open_reset(struct tcp *tcp, struct syn *e)
+{
+	struct stub s = tern_half_open_stub(tcp, e);
+	tern_stub_send(tcp, &s, TCP_RST | TCP_ACK);
+	tern_half_open_end(tcp, e, TERN_CAUSE_ABORT);
+}
+
+/* RFC 5927 5.2, as Linux: that nobody there speaks TCP, or not on that port, ends it; that nobody
+ * can be reached may pass. */
+bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq quoted, bool hard)
+{
+	struct syn *e = tern_syncache_find(tcp, pair);
+	if (!e || !e->sent || !seq_eq(quoted, e->iss))
+		return false;
+	if (hard)
+		tern_half_open_end(tcp, e, TERN_CAUSE_UNREACHABLE);
+	return true;
+}
+
+/* --- a segment for it ------------------------------------------------------------------------ */
+
+/* The peer's SYN again: our SYN-ACK was lost. The clock does not start anew, or who repeats a SYN
+ * for ever would stay for ever. */
+static void again(struct tcp *tcp, struct syn *e)
+{
+	int nif = tern_ip_nif(tcp->ip, &e->remote);
+	if (e->sent && nif >= 0 && tern_half_open_send(tcp, e, nif))
+		e->resent = true;
+}
+
+/* The third segment of the handshake: a connection, if the accept queue has room. */
+static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e)
+{
+	struct tcp *tcp = a->tcp;
+	if (tern_listen_overflows(tcp, l)) { /* it will be said again */
+		struct stub s = tern_half_open_stub(tcp, e);
+		tern_stub_drop(tcp, &s.conn, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		if (tcp->core->set.tcp_abort_on_overflow)
+			tern_half_open_reset(tcp, e);
+		return NULL;
+	}
+	struct tcb *tcb = tern_listen_promote(tcp, l, e, a);
+	if (!tcb)
+		return NULL;
+	tern_listen_half_open(tcp, l, &e->remote, -1);
+	tern_syncache_remove(tcp, e);
+	return tcb;
+}
+
+struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
+{
+	struct tcp *tcp = a->tcp;
+	const struct tcp_segment *seg = a->seg;
+	struct stub s = tern_half_open_stub(tcp, e);
+	bool scaled = !(seg->flags & TCP_SYN) && e->link.snd_wscale != SYN_NO_WSCALE;
+	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_IN, &s.conn, seg,
+		(uint32_t)seg->window << (scaled ? e->link.snd_wscale : 0));
+	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seq_eq(seg->seq, e->irs)) {
+		tern_stub_drop(tcp, &s.conn, TERN_DROP_TCP_OLD_DUPLICATE);
+		again(tcp, e);
+		return NULL;
+	}
+	struct verdict v = tern_stub_check(tcp, &s, seg);
+	if (v.kind == VERDICT_CONTINUE && seg->flags & TCP_RST) {
+		tern_half_open_end(tcp, e, TERN_CAUSE_RST);
+		return NULL;
+	}
+	/* Fifth: what acknowledges nothing of ours is reset, and the rest goes on. */
+	if (v.kind == VERDICT_CONTINUE && (!e->sent || !seq_eq(seg->ack, seq_add(e->iss, 1))))
+		v = verdict(VERDICT_RESET, TERN_DROP_TCP_BAD_ACK);
+	tern_stub_conclude(a, &s, v);
+	e->replied = s.replied & ((1u << STUB_CLOCK_BITS) - 1);
+	return v.kind == VERDICT_CONTINUE ? third(a, tern_half_open_listener(tcp, e), e) : NULL;
+}
