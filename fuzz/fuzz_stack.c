@@ -132,7 +132,7 @@ static void check_segment(struct game *g, const struct ipv4_header *h, struct re
 	CHECK(tern_tcp_parse(&r, &s) == TERN_DROP_NONE);
 	if (f->gso_size)
 		CHECK(s.data_len > f->gso_size && f->gso_size > 0);
-	struct tcp_pair pair = {&h->src, &h->dst, s.src_port, s.dst_port};
+	struct tcp_pair pair = tern_pair(g->tcp, &h->src, s.src_port, &h->dst, s.dst_port);
 	const struct tcb *tcb = tern_demux_find(g->tcp, &pair);
 	if (tcb)
 		check_text(s.data, s.seq.v - tcb->snd.iss.v, s.data_len);

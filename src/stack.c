@@ -245,7 +245,8 @@ static void advance(struct tern_stack *stack)
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
 	stack->core.nif = nif;
-	tern_syncache_pull(&stack->tcp, nif);
+	if (stack->tcp.syns.count)
+		tern_syncache_pull(&stack->tcp, nif);
 	bool filled = tern_link_pull(&stack->link, nif, frame) ||
 		      tern_tcp_pull(&stack->tcp, nif, frame) ||
 		      tern_link_pull(&stack->link, nif, frame);
@@ -312,7 +313,7 @@ uint64_t tern_deadline(const struct tern_stack *stack)
 	for (uint32_t i = 0; i < stack->link.nif_count; i++)
 		if (stack->link.nif[i].queued || stack->tcp.ready[i].head)
 			return stack->core.now;
-	if (tern_syncache_pending(&stack->tcp))
+	if (stack->tcp.syns.count && tern_syncache_pending(&stack->tcp))
 		return stack->core.now;
 	return soonest(tern_link_deadline(&stack->link),
 		soonest(tern_ip_deadline(&stack->ip), tern_tcp_deadline(&stack->tcp)));

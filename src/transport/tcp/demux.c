@@ -3,29 +3,31 @@
 #include "transport/tcp/tcp.h"
 
 /* IPv4 pairs hash 12 bytes, others 36. */
-uint64_t tern_pair_hash(const struct tcp *tcp, const struct tcp_pair *pair)
+struct tcp_pair tern_pair(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
+	const struct tern_addr *remote, uint16_t remote_port)
 {
 	uint8_t key[36];
-	size_t n = 0;
-	store_be16(key, pair->local_port);
-	store_be16(key + 2, pair->remote_port);
-	n = 4;
-	if (tern_addr_is_v4(pair->local)) {
-		memcpy(key + n, pair->local->byte + 12, 4);
-		memcpy(key + n + 4, pair->remote->byte + 12, 4);
+	size_t n = 4;
+	store_be16(key, local_port);
+	store_be16(key + 2, remote_port);
+	if (tern_addr_is_v4(local)) {
+		memcpy(key + n, local->byte + 12, 4);
+		memcpy(key + n + 4, remote->byte + 12, 4);
 		n += 8;
 	} else {
-		memcpy(key + n, pair->local->byte, 16);
-		memcpy(key + n + 16, pair->remote->byte, 16);
+		memcpy(key + n, local->byte, 16);
+		memcpy(key + n + 16, remote->byte, 16);
 		n += 32;
 	}
-	return tern_siphash13(&tcp->table_key, key, n);
+	return (struct tcp_pair){local, remote, local_port, remote_port,
+		tern_siphash13(&tcp->table_key, key, n)};
 }
 
 static uint32_t tcb_hash(const struct tcp *tcp, const struct tcb *tcb)
 {
-	struct tcp_pair pair = tcb_pair(tcb);
-	return (uint32_t)tern_pair_hash(tcp, &pair);
+	return (uint32_t)tern_pair(tcp, &tcb->path->src, tcb->local_port, &tcb->path->dst,
+		tcb->remote_port)
+		.hash;
 }
 
 int tern_demux_insert(struct tcp *tcp, struct tcb *tcb)
@@ -47,7 +49,7 @@ void tern_demux_remove(struct tcp *tcp, struct tcb *tcb)
 
 struct tcb *tern_demux_find(const struct tcp *tcp, const struct tcp_pair *pair)
 {
-	struct htab_probe probe = tern_htab_probe(&tcp->table, (uint32_t)tern_pair_hash(tcp, pair));
+	struct htab_probe probe = tern_htab_probe(&tcp->table, (uint32_t)pair->hash);
 	for (uint32_t slot; tern_htab_next(&probe, &slot);) {
 		struct tcb *tcb = tern_pool_at(&tcp->tcbs, slot);
 		if (tcb->remote_port == pair->remote_port && tcb->local_port == pair->local_port &&
@@ -81,7 +83,9 @@ struct listener *tern_demux_listener(const struct tcp *tcp, const struct tern_ad
 	return wildcard;
 }
 
+/* Nobody outside chooses which ports are listened on: a multiplication is enough. */
 uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port)
 {
-	return (uint32_t)tern_siphash13(&tcp->port_key, &port, sizeof port);
+	uint32_t mixed = (port ^ (uint32_t)tcp->port_key.k0) * UINT32_C(0x9e3779b1);
+	return mixed ^ mixed >> 16;
 }

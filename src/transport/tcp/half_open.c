@@ -8,9 +8,10 @@ struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn
 	return tern_demux_listener(tcp, &e->local, e->local_port);
 }
 
-struct stub tern_half_open_stub(const struct tcp *tcp, const struct syn *e)
+struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
+	const struct syn *e)
 {
-	uint32_t window = tern_listen_window(tcp, tern_half_open_listener(tcp, e));
+	uint32_t window = tern_listen_window(tcp, l);
 	return (struct stub){
 		.conn = {.handle = TERN_NO_CONN,
 			.local = {e->local, e->local_port},
@@ -44,19 +45,18 @@ static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_options
 	e->ts_recent = o->tsval;
 }
 
-bool tern_half_open_begin(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *syn, uint32_t iss_floor)
+bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t iss_floor)
 {
-	struct tcp_pair pair = {&in->dst, &in->src, syn->dst_port, syn->src_port};
-	struct syn *e = tern_syncache_add(tcp, &pair);
+	struct tcp *tcp = a->tcp;
+	struct syn *e = tern_syncache_add(tcp, &a->pair);
 	if (!e)
 		return false;
-	tern_seq isn = tern_isn(tcp, &pair);
+	tern_seq isn = tern_isn(tcp, &e->local, e->local_port, &e->remote, e->remote_port);
 	e->iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
-	e->irs = syn->seq;
-	agree(tcp, e, &syn->options);
+	e->irs = a->seg->seq;
+	agree(tcp, e, &a->seg->options);
 	tern_listen_half_open(tcp, l, &e->remote, 1);
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, l, e);
 	tern_state_stub(tcp, &s.conn, TERN_TCP_LISTEN, TERN_CAUSE_SYN);
 	tern_trace_queue(tcp, l);
 	return true;
@@ -91,7 +91,7 @@ static void count_again(struct tcp *tcp, const struct syn *e, const struct stub 
 /* Says it, on that interface. */
 static void syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 {
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, tern_half_open_listener(tcp, e), e);
 	struct tcp_segment syn, answer;
 	uint32_t now = now_ms(tcp) + tern_timestamp_offset(tcp, &e->local, &e->remote);
 	tern_half_open_syn(e, &syn);
@@ -120,10 +120,9 @@ bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif)
 
 /* --- its end -------------------------------------------------------------------------------- */
 
-void tern_half_open_end(struct tcp *tcp, struct syn *e, enum tern_cause cause)
+void tern_half_open_end(struct tcp *tcp, struct listener *l, struct syn *e, enum tern_cause cause)
 {
-	struct listener *l = tern_half_open_listener(tcp, e);
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, l, e);
 	s.conn.state = TERN_TCP_CLOSED;
 	tern_listen_half_open(tcp, l, &e->remote, -1);
 	tern_syncache_remove(tcp, e);
@@ -131,11 +130,11 @@ void tern_half_open_end(struct tcp *tcp, struct syn *e, enum tern_cause cause)
 	tern_trace_queue(tcp, l);
 }
 
-void tern_half_open_reset(struct tcp *tcp, struct syn *e)
+void tern_half_open_reset(struct tcp *tcp, struct listener *l, struct syn *e)
 {
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, l, e);
 	tern_stub_send(tcp, &s, TCP_RST | TCP_ACK);
-	tern_half_open_end(tcp, e, TERN_CAUSE_ABORT);
+	tern_half_open_end(tcp, l, e, TERN_CAUSE_ABORT);
 }
 
 /* RFC 5927 5.2, as Linux: that nobody there speaks TCP, or not on that port, ends it; that nobody
@@ -146,7 +145,7 @@ bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq 
 	if (!e || !e->sent || !seq_eq(quoted, e->iss))
 		return false;
 	if (hard)
-		tern_half_open_end(tcp, e, TERN_CAUSE_UNREACHABLE);
+		tern_half_open_end(tcp, tern_half_open_listener(tcp, e), e, TERN_CAUSE_UNREACHABLE);
 	return true;
 }
 
@@ -162,14 +161,13 @@ static void again(struct tcp *tcp, struct syn *e)
 }
 
 /* The third segment of the handshake: a connection, if the accept queue has room. */
-static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e)
+static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e, const struct stub *s)
 {
 	struct tcp *tcp = a->tcp;
 	if (tern_listen_overflows(tcp, l)) { /* it will be said again */
-		struct stub s = tern_half_open_stub(tcp, e);
-		tern_stub_drop(tcp, &s.conn, TERN_DROP_TCP_LISTEN_OVERFLOW);
+		tern_stub_drop(tcp, &s->conn, TERN_DROP_TCP_LISTEN_OVERFLOW);
 		if (tcp->core->set.tcp_abort_on_overflow)
-			tern_half_open_reset(tcp, e);
+			tern_half_open_reset(tcp, l, e);
 		return NULL;
 	}
 	struct tcb *tcb = tern_listen_promote(tcp, l, e, a);
@@ -184,7 +182,8 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 {
 	struct tcp *tcp = a->tcp;
 	const struct tcp_segment *seg = a->seg;
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct listener *l = tern_half_open_listener(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, l, e);
 	bool scaled = !(seg->flags & TCP_SYN) && e->link.snd_wscale != SYN_NO_WSCALE;
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_IN, &s.conn, seg,
 		(uint32_t)seg->window << (scaled ? e->link.snd_wscale : 0));
@@ -195,7 +194,7 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 	}
 	struct verdict v = tern_stub_check(tcp, &s, seg);
 	if (v.kind == VERDICT_CONTINUE && seg->flags & TCP_RST) {
-		tern_half_open_end(tcp, e, TERN_CAUSE_RST);
+		tern_half_open_end(tcp, l, e, TERN_CAUSE_RST);
 		return NULL;
 	}
 	/* Fifth: what acknowledges nothing of ours is reset, and the rest goes on. */
@@ -203,5 +202,5 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 		v = verdict(VERDICT_RESET, TERN_DROP_TCP_BAD_ACK);
 	tern_stub_conclude(a, &s, v);
 	e->replied = s.replied & ((1u << STUB_CLOCK_BITS) - 1);
-	return v.kind == VERDICT_CONTINUE ? third(a, tern_half_open_listener(tcp, e), e) : NULL;
+	return v.kind == VERDICT_CONTINUE ? third(a, l, e, &s) : NULL;
 }

@@ -27,7 +27,8 @@ void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
 {
 	if (e->len < 8)
 		return;
-	struct tcp_pair pair = {&e->src, &e->dst, load_be16(e->data), load_be16(e->data + 2)};
+	struct tcp_pair pair =
+		tern_pair(tcp, &e->src, load_be16(e->data), &e->dst, load_be16(e->data + 2));
 	tern_seq quoted = seq(load_be32(e->data + 4));
 	struct tcb *tcb = tern_demux_find(tcp, &pair);
 	if (!tcb && tern_half_open_icmp(tcp, &pair, quoted, e->hard))

@@ -353,14 +353,14 @@ static void to_listener(struct arrival *a, uint32_t iss_floor)
 }
 
 /* A segment for a pair that has no TCB: perhaps there is less than that. */
-static void to_others(struct arrival *a, const struct tcp_pair *pair)
+static void to_others(struct arrival *a)
 {
 	struct tcp *tcp = a->tcp;
-	struct time_wait *w = tern_timewait_find(tcp, pair);
+	struct time_wait *w = tern_timewait_find(tcp, &a->pair);
 	uint32_t iss_floor = 0;
 	if (w && tern_timewait_input(a, w, &iss_floor))
 		return;
-	struct syn *e = tern_syncache_find(tcp, pair);
+	struct syn *e = tern_syncache_find(tcp, &a->pair);
 	if (!e) {
 		to_listener(a, iss_floor);
 		return;
@@ -402,11 +402,11 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in)
 		return;
 	}
 	struct arrival a = {.tcp = tcp, .seg = &seg, .in = in};
-	struct tcp_pair pair = {&in->dst, &in->src, seg.dst_port, seg.src_port};
-	a.tcb = tern_demux_find(tcp, &pair);
+	a.pair = tern_pair(tcp, &in->dst, seg.dst_port, &in->src, seg.src_port);
+	a.tcb = tern_demux_find(tcp, &a.pair);
 	uint32_t iss_floor = 0;
 	if (!a.tcb)
-		to_others(&a, &pair);
+		to_others(&a);
 	else if (a.tcb->state == TERN_TCP_TIME_WAIT && tern_timewait_reuse(&a, &iss_floor))
 		to_listener(&a, iss_floor);
 	else

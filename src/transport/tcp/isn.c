@@ -2,20 +2,22 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-static uint64_t pair_secret(const struct siphash_key *key, const struct tcp_pair *pair)
+static uint64_t pair_secret(const struct siphash_key *key, const struct tern_addr *local,
+	uint16_t local_port, const struct tern_addr *remote, uint16_t remote_port)
 {
 	uint8_t text[36];
-	memcpy(text, pair->local->byte, 16);
-	memcpy(text + 16, pair->remote->byte, 16);
-	store_be16(text + 32, pair->local_port);
-	store_be16(text + 34, pair->remote_port);
+	memcpy(text, local->byte, 16);
+	memcpy(text + 16, remote->byte, 16);
+	store_be16(text + 32, local_port);
+	store_be16(text + 34, remote_port);
 	return tern_siphash24(key, text, sizeof text);
 }
 
 /* RFC 6528 3: ISN = M + F(local, remote, secret); M ticks every 4 us (RFC 9293 3.4.1, MUST-8). */
-tern_seq tern_isn(const struct tcp *tcp, const struct tcp_pair *pair)
+tern_seq tern_isn(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
+	const struct tern_addr *remote, uint16_t remote_port)
 {
-	uint64_t f = pair_secret(&tcp->isn_key, pair);
+	uint64_t f = pair_secret(&tcp->isn_key, local, local_port, remote, remote_port);
 	return seq((uint32_t)(tcp->core->now / 4000) + (uint32_t)f);
 }
 
@@ -26,8 +28,7 @@ tern_seq tern_isn(const struct tcp *tcp, const struct tcp_pair *pair)
 uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_addr *remote)
 {
-	struct tcp_pair pair = {local, remote, 0, 0};
-	return (uint32_t)pair_secret(&tcp->ts_key, &pair);
+	return (uint32_t)pair_secret(&tcp->ts_key, local, 0, remote, 0);
 }
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)
@@ -41,7 +42,7 @@ static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, ui
 	/* A connection from a port to itself would meet itself. */
 	if (port == remote->port && tern_addr_equal(local, &remote->addr))
 		return false;
-	struct tcp_pair pair = {local, &remote->addr, port, remote->port};
+	struct tcp_pair pair = tern_pair(tcp, local, port, &remote->addr, remote->port);
 	return !tern_demux_used(tcp, &pair) && !tern_demux_listener(tcp, local, port);
 }
 
@@ -56,8 +57,7 @@ uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
 	if (high < low)
 		return 0;
 	uint32_t range = (uint32_t)(high - low) + 1;
-	struct tcp_pair pair = {local, &remote->addr, 0, remote->port};
-	uint64_t hash = pair_secret(&tcp->port_key, &pair);
+	uint64_t hash = pair_secret(&tcp->port_key, local, 0, &remote->addr, remote->port);
 	uint16_t *counter = &tcp->port_counter[hash >> 32 & (PORT_COUNTERS - 1)];
 	for (uint32_t tries = 0; tries < range; tries++) {
 		uint16_t port = (uint16_t)((uint32_t)low + ((uint32_t)hash + *counter) % range);

@@ -88,7 +88,7 @@ void tern_listen_reset_all(struct tcp *tcp, struct listener *l)
 	uint32_t place = 0;
 	for (struct syn *e; l->half_open && (e = tern_syncache_next(tcp, &place)); place++)
 		if (tern_half_open_listener(tcp, e) == l)
-			tern_half_open_reset(tcp, e);
+			tern_half_open_reset(tcp, l, e);
 	while (l->queue) {
 		struct tcb *tcb = tcb_of_notice(l->queue);
 		tern_reset_send(tcp, tcb);
@@ -266,7 +266,7 @@ static void syn_input(struct listener *l, const struct arrival *a, uint32_t iss_
 		return;
 	}
 	if (!why) {
-		if (tern_half_open_begin(tcp, l, in, seg, iss_floor))
+		if (tern_half_open_begin(a, l, iss_floor))
 			return;
 		why = TERN_DROP_TCP_MEMORY;
 	}

@@ -99,7 +99,7 @@ static void describe_stub(const struct stub *s, struct tern_tcp_info *out)
 static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	struct tern_tcp_info *out)
 {
-	struct stub s = tern_half_open_stub(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, tern_half_open_listener(tcp, e), e);
 	describe_stub(&s, out);
 	out->sack = e->sack;
 	out->wscale_ok = e->link.snd_wscale != SYN_NO_WSCALE;

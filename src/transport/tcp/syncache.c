@@ -69,9 +69,8 @@ struct buckets {
 static struct buckets buckets_of(const struct tcp *tcp, const struct tcp_pair *pair)
 {
 	const struct syncache *c = &tcp->syns;
-	uint64_t hash = tern_pair_hash(tcp, pair);
 	uint32_t mask = c->size / SYN_WAYS - 1;
-	uint32_t one = (uint32_t)hash & mask, other = (uint32_t)(hash >> 32) & mask;
+	uint32_t one = (uint32_t)pair->hash & mask, other = (uint32_t)(pair->hash >> 32) & mask;
 	return (struct buckets){{c->entry + one * SYN_WAYS, c->entry + other * SYN_WAYS}};
 }
 
@@ -233,7 +232,7 @@ struct syn *tern_syncache_add(struct tcp *tcp, const struct tcp_pair *pair)
 static void expire(struct tcp *tcp, struct syn *e)
 {
 	if (e->link.tries >= (uint32_t)tcp->core->set.tcp_synack_retries) {
-		tern_half_open_end(tcp, e, TERN_CAUSE_TIMEOUT);
+		tern_half_open_end(tcp, tern_half_open_listener(tcp, e), e, TERN_CAUSE_TIMEOUT);
 		return;
 	}
 	e->link.tries = (e->link.tries + 1u) & 0xff;

@@ -216,10 +216,11 @@ static inline uint64_t us_to_ns(const struct tcp *tcp, uint32_t at)
 	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000;
 }
 
-/* Addresses and ports, as a segment for us has them. */
+/* Addresses and ports, as a segment for us has them, and their keyed hash: tern_pair(). */
 struct tcp_pair {
 	const struct tern_addr *local, *remote;
 	uint16_t local_port, remote_port;
+	uint64_t hash;
 };
 
 /* Enough of a connection to answer for it without a TCB. */
@@ -238,6 +239,7 @@ struct stub {
 /* One arriving segment on its way through the steps. */
 struct arrival {
 	struct tcp *tcp;
+	struct tcp_pair pair;
 	struct tcb *tcb; /* NULL once it has died and is gone */
 	struct tcp_segment *seg;
 	const struct ip_in *in;
@@ -296,12 +298,6 @@ static inline bool tcb_in(const struct tcb *tcb, unsigned states)
 static inline uint32_t tcb_flight(const struct tcb *tcb)
 {
 	return seq_diff(tcb->snd.nxt, tcb->snd.una);
-}
-
-static inline struct tcp_pair tcb_pair(const struct tcb *tcb)
-{
-	return (struct tcp_pair){&tcb->path->src, &tcb->path->dst, tcb->local_port,
-		tcb->remote_port};
 }
 
 static inline bool tcb_syn_unacked(const struct tcb *tcb)

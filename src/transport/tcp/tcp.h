@@ -73,8 +73,8 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option);
 
 /* --- demux.c -------------------------------------------------------------------------- */
 
-/* Keyed; all its bits are good. */
-uint64_t tern_pair_hash(const struct tcp *tcp, const struct tcp_pair *pair);
+struct tcp_pair tern_pair(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
+	const struct tern_addr *remote, uint16_t remote_port);
 int tern_demux_insert(struct tcp *tcp, struct tcb *tcb);
 void tern_demux_remove(struct tcp *tcp, struct tcb *tcb);
 struct tcb *tern_demux_find(const struct tcp *tcp, const struct tcp_pair *pair);
@@ -88,7 +88,9 @@ uint32_t tern_listening_hash(const struct tcp *tcp, uint16_t port);
 
 /* --- isn.c: numbers a stranger must not guess ------------------------------------------- */
 
-tern_seq tern_isn(const struct tcp *tcp, const struct tcp_pair *pair); /* RFC 6528 */
+/* RFC 6528. */
+tern_seq tern_isn(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
+	const struct tern_addr *remote, uint16_t remote_port);
 /* RFC 7323 5.4. */
 uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_addr *remote);
@@ -194,8 +196,7 @@ void tern_syncache_fini(struct tcp *tcp);
 /* --- half_open.c ------------------------------------------------------------------------ */
 
 /* A half-open connection of this SYN; false if there is no room or no memory. */
-bool tern_half_open_begin(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *syn, uint32_t iss_floor);
+bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t iss_floor);
 /* A segment for one. Returns the connection it has just become, for the segment to go on to, or
  * NULL: dealt with. */
 struct tcb *tern_half_open_input(struct arrival *a, struct syn *e);
@@ -204,10 +205,11 @@ bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
 /* The SYN it came from, as far as it is remembered. */
 void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn);
 struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e);
-struct stub tern_half_open_stub(const struct tcp *tcp, const struct syn *e);
-void tern_half_open_end(struct tcp *tcp, struct syn *e, enum tern_cause cause);
+struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
+	const struct syn *e);
+void tern_half_open_end(struct tcp *tcp, struct listener *l, struct syn *e, enum tern_cause cause);
 /* Resets the peer, and ends it. */
-void tern_half_open_reset(struct tcp *tcp, struct syn *e);
+void tern_half_open_reset(struct tcp *tcp, struct listener *l, struct syn *e);
 /* An ICMP error about its SYN-ACK; false if it is about nothing of ours. */
 bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq quoted, bool hard);
 

@@ -365,14 +365,17 @@ static void advance_wheel(struct tcp *tcp)
 void tern_tcp_advance(struct tcp *tcp)
 {
 	advance_wheel(tcp);
-	tern_syncache_advance(tcp);
-	tern_timewait_advance(tcp);
+	if (tcp->syns.count)
+		tern_syncache_advance(tcp);
+	if (tcp->waits.pool.live)
+		tern_timewait_advance(tcp);
 }
 
 uint64_t tern_tcp_deadline(const struct tcp *tcp)
 {
-	uint64_t at = tern_wheel_next(&tcp->wheel), syns = tern_syncache_deadline(tcp);
-	uint64_t waits = tern_timewait_deadline(tcp);
+	uint64_t at = tern_wheel_next(&tcp->wheel);
+	uint64_t syns = tcp->syns.count ? tern_syncache_deadline(tcp) : TERN_NEVER;
+	uint64_t waits = tcp->waits.pool.live ? tern_timewait_deadline(tcp) : TERN_NEVER;
 	at = syns < at ? syns : at;
 	return waits < at ? waits : at;
 }

@@ -46,23 +46,17 @@ static void join(struct tcp *tcp, struct time_wait *w)
 	tcp->waits.youngest = slot;
 }
 
-static struct tcp_pair pair_of(const struct time_wait *w)
-{
-	return (struct tcp_pair){&w->path->src, &w->path->dst, w->local_port, w->remote_port};
-}
-
 static uint32_t hash_of(const struct tcp *tcp, const struct time_wait *w)
 {
-	struct tcp_pair pair = pair_of(w);
-	return (uint32_t)tern_pair_hash(tcp, &pair);
+	return (uint32_t)tern_pair(tcp, &w->path->src, w->local_port, &w->path->dst, w->remote_port)
+		.hash;
 }
 
 struct time_wait *tern_timewait_find(const struct tcp *tcp, const struct tcp_pair *pair)
 {
 	if (tcp->waits.oldest == NONE)
 		return NULL;
-	struct htab_probe probe =
-		tern_htab_probe(&tcp->waits.table, (uint32_t)tern_pair_hash(tcp, pair));
+	struct htab_probe probe = tern_htab_probe(&tcp->waits.table, (uint32_t)pair->hash);
 	for (uint32_t slot; tern_htab_next(&probe, &slot);) {
 		struct time_wait *w = at(tcp, slot);
 		if (w->remote_port == pair->remote_port && w->local_port == pair->local_port &&

@@ -27,8 +27,8 @@ static int choose_local(struct tcp *tcp, const struct tern_connect_opts *opts,
 		if (err != 0)
 			return err;
 	}
-	struct tcp_pair pair = {&ends->local.addr, &ends->remote.addr, ends->local.port,
-		ends->remote.port};
+	struct tcp_pair pair = tern_pair(tcp, &ends->local.addr, ends->local.port,
+		&ends->remote.addr, ends->remote.port);
 	if (ends->local.port == 0)
 		ends->local.port = tern_port_pick(tcp, &ends->local.addr, &opts->remote);
 	else if (tern_demux_used(tcp, &pair))
@@ -58,8 +58,9 @@ int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *o
 		tern_tcb_fix_sndbuf(tcb, opts->sndbuf);
 	tcb->user = opts->user;
 	tcb->flags |= TCB_SYN_DUE | TCB_WANT_WRITE;
-	struct tcp_pair pair = tcb_pair(tcb);
-	tcb->snd.iss = tcb->snd.una = tcb->snd.nxt = tern_isn(tcp, &pair);
+	tcb->snd.iss =
+		tern_isn(tcp, &tcb->path->src, tcb->local_port, &tcb->path->dst, tcb->remote_port);
+	tcb->snd.una = tcb->snd.nxt = tcb->snd.iss;
 	tern_tcb_enter(tcp, tcb, TERN_TCP_SYN_SENT, TERN_CAUSE_OPEN_ACTIVE);
 	tern_want_send(tcp, tcb);
 	*out = handle(tcp, tcb);

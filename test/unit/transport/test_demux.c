@@ -6,7 +6,7 @@
 static struct tcb *find(const struct tcp *tcp, const struct tern_addr *local, uint16_t local_port,
 	const struct tern_addr *remote, uint16_t remote_port)
 {
-	struct tcp_pair pair = {local, remote, local_port, remote_port};
+	struct tcp_pair pair = tern_pair(tcp, local, local_port, remote, remote_port);
 	return tern_demux_find(tcp, &pair);
 }
 

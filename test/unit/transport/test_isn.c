@@ -29,8 +29,9 @@ static void nth_tuple(struct tuple *t, uint32_t k)
 
 static uint32_t isn(const struct peer *p, const struct tuple *t)
 {
-	struct tcp_pair pair = tcb_pair(&t->tcb);
-	return tern_isn(tern_stack_tcp_const(p->stack), &pair).v;
+	return tern_isn(tern_stack_tcp_const(p->stack), &t->path.src, t->tcb.local_port,
+		&t->path.dst, t->tcb.remote_port)
+		.v;
 }
 
 /* Chi squared of counts against a flat distribution. For 255 degrees of freedom the mean is 255 and
