@@ -44,6 +44,7 @@ void tern_unqueue(struct tcp *tcp, struct tcb *tcb)
 void tern_tcp_path_changed(struct tcp *tcp, int nif)
 {
 	struct send_queue *parked = &tcp->parked[nif];
+	tern_syncache_path_changed(tcp, nif);
 	while (parked->head) {
 		struct tcb *tcb = parked->head;
 		dequeue(parked, tcb);

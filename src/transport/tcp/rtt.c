@@ -51,8 +51,12 @@ static uint64_t sample_of(const struct tcp *tcp, const struct tcb *tcb,
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg)
 {
 	uint64_t sample = sample_of(tcp, tcb, seg);
-	if (sample == 0)
+	if (sample == 0) {
+		/* In no time: nothing is timed any more. */
+		if (tcb->side && tcb->side->timing && seq_leq(tcb->side->timed_end, seg->ack))
+			tern_rtt_cancel(tcb);
 		return 0;
+	}
 	tern_rtt_cancel(tcb);
 	update(tcb, sample);
 	tcb->backoff = 0; /* RFC 6298 5: the backed-off value is kept until a sample comes */

@@ -110,8 +110,9 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	out->retransmits = e->link.tries;
 	out->rto_us = tern_syncache_wait(tcp, e->link.tries);
 	out->timer = "retransmit";
-	out->timer_left = tern_syncache_left(tcp, e);
-	uint64_t age = (uint64_t)out->rto_us * 1000 - out->timer_left;
+	out->timer_left = e->sent ? tern_syncache_left(tcp, e) : 0;
+	uint64_t wait = (uint64_t)out->rto_us * 1000;
+	uint64_t age = e->sent && wait > out->timer_left ? wait - out->timer_left : 0;
 	for (unsigned i = 0; i < e->link.tries; i++)
 		age += (uint64_t)tern_syncache_wait(tcp, i) * 1000;
 	out->state_age = (uint32_t)(age / (1000 * MS));

@@ -28,7 +28,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 		tcp->parked[i].tail = &tcp->parked[i].head;
 	}
 	tcp->holes.tail = &tcp->holes.head;
-	tcp->rst_at = core->now;
+	tcp->rst_at = tcp->moved_at = core->now;
 	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;
 }
 

@@ -191,6 +191,7 @@ struct tcp {
 	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
 	uint64_t rst_at;
 	uint32_t rst_tokens;
+	uint64_t moved_at, skipped; /* ns: for short times, see us_at() */
 };
 
 /* The time in ms, wrapping. */
@@ -204,16 +205,21 @@ static inline uint32_t now_s(const struct tcp *tcp)
 	return (uint32_t)(tcp->core->now / (1000 * MS));
 }
 
-/* Moments in us mod 2^32, rounded up, good for half an hour either way; and back, in ns. */
-static inline uint32_t us_at(uint64_t ns)
+/*
+ * Moments in us mod 2^32, rounded up, good for half an hour either way; and back, in ns. That they
+ * stay good over a pause of any length, what is longer than PAUSE_MAX does not count.
+ */
+#define PAUSE_MAX (600 * 1000 * MS) /* longer than anything waits */
+
+static inline uint32_t us_at(const struct tcp *tcp, uint64_t ns)
 {
-	return (uint32_t)((ns + 999) / 1000);
+	return (uint32_t)((ns - tcp->skipped + 999) / 1000);
 }
 
 static inline uint64_t us_to_ns(const struct tcp *tcp, uint32_t at)
 {
-	uint64_t now = tcp->core->now / 1000;
-	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000;
+	uint64_t now = (tcp->core->now - tcp->skipped) / 1000;
+	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000 + tcp->skipped;
 }
 
 /* Addresses and ports, as a segment for us has them, and their keyed hash: tern_pair(). */

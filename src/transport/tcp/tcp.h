@@ -18,6 +18,8 @@ const struct tcp *tern_stack_tcp_const(const struct tern_stack *stack);
 
 /* input.c: a segment. */
 void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
+/* timer.c: the time has moved. */
+void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
@@ -114,6 +116,8 @@ void tern_state_stub(struct tcp *tcp, const struct tern_trace_conn *conn, enum t
 /* Steps one to four of 3.10.7.4, and whether there is an ACK. A reset that holds continues. */
 struct verdict tern_stub_check(struct tcp *tcp, const struct stub *s,
 	const struct tcp_segment *seg);
+/* Whether a reply that is rationed may go now; then s->replied moves, else it is counted. */
+bool tern_stub_may_reply(const struct tcp *tcp, struct stub *s, enum tern_counter skipped);
 /* Acts on a verdict; s->replied may have moved. */
 void tern_stub_conclude(struct arrival *a, struct stub *s, struct verdict v);
 /* ACK, or RST and ACK, with its numbers. */
@@ -185,9 +189,14 @@ struct syn *tern_syncache_next(const struct tcp *tcp, uint32_t *place);
 uint32_t tern_syncache_wait(const struct tcp *tcp, unsigned tries);
 /* ns until an entry's next SYN-ACK, or its end. */
 uint64_t tern_syncache_left(const struct tcp *tcp, const struct syn *e);
-/* Whether SYN-ACKs wait for a device; and sends those that one has room for. */
+/* Whether SYN-ACKs wait for a device. */
 bool tern_syncache_pending(const struct tcp *tcp);
-void tern_syncache_pull(struct tcp *tcp, int nif);
+/* Hands one to that device's queue; false if none waits, or it has no room. */
+bool tern_syncache_pull(struct tcp *tcp, int nif);
+/* Whether there is a place for that pair. */
+bool tern_syncache_room(struct tcp *tcp, const struct tcp_pair *pair);
+/* Something about neighbours changed: SYN-ACKs that waited for that try again. */
+void tern_syncache_path_changed(struct tcp *tcp, int nif);
 void tern_syncache_advance(struct tcp *tcp);
 uint64_t tern_syncache_deadline(const struct tcp *tcp);
 const char *tern_syncache_check(const struct tcp *tcp);
@@ -200,8 +209,8 @@ bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t 
 /* A segment for one. Returns the connection it has just become, for the segment to go on to, or
  * NULL: dealt with. */
 struct tcb *tern_half_open_input(struct arrival *a, struct syn *e);
-/* Says its SYN-ACK; false if the device has no room. */
-bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
+/* Says its SYN-ACK: 0; TERN_EAGAIN: the device has no room; else it is lost. */
+int tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
 /* The SYN it came from, as far as it is remembered. */
 void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn);
 struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e);
@@ -304,10 +313,11 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
+/* Sends a segment without text that no connection pulls; again: not for the first time. 0, or why
+ * tern_ip_send() could not. */
+int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	const struct tcp_segment *s, bool again);
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
-/* Sends a segment without text that no connection pulls. */
-void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s);
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
@@ -322,6 +332,8 @@ void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
+/* ns: how long TIME_WAIT lasts, entered or restarted now. */
+uint64_t tern_timer_wait_2msl(const struct tcp *tcp);
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 /* ns until TIME_WAIT, or an orphan's FIN_WAIT_2, ends. */
 uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);

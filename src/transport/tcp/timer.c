@@ -129,11 +129,16 @@ void tern_timer_ack_sent(struct tcb *tcb)
 	tcb->delack_at = 0;
 }
 
+uint64_t tern_timer_wait_2msl(const struct tcp *tcp)
+{
+	uint64_t wait = 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND;
+	return tern_timewait_overflow(tcp) ? LAST_WORD : wait;
+}
+
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->rexmt_at = tcb->delack_at = 0;
-	uint64_t wait = 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND;
-	set(tcp, tcb, &tcb->linger_at, tern_timewait_overflow(tcp) ? LAST_WORD : wait);
+	set(tcp, tcb, &tcb->linger_at, tern_timer_wait_2msl(tcp));
 	tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, false, to_ns(tcp, tcb->linger_at));
 }
 
@@ -346,6 +351,14 @@ static void expire(struct tcp *tcp, struct tcb *tcb)
 	if (linger && !linger_expired(tcp, tcb))
 		return;
 	rearm(tcp, tcb);
+}
+
+void tern_tcp_time(struct tcp *tcp)
+{
+	uint64_t gone = tcp->core->now - tcp->moved_at;
+	if (gone > PAUSE_MAX)
+		tcp->skipped += (gone - PAUSE_MAX) / 1000 * 1000;
+	tcp->moved_at = tcp->core->now;
 }
 
 #define EXPIRE_MAX 1024 /* connections a call */
