@@ -43,8 +43,8 @@ static const struct {
 /* --- transfers ---------------------------------------------------------------------------- */
 
 struct outcome {
-	double goodput;                      /* bit/s */
-	uint64_t resent, lost, spurious;     /* segments */
+	double goodput;                  /* bit/s */
+	uint64_t resent, lost, spurious; /* segments */
 	uint64_t timeouts, probes, undone;
 };
 
@@ -75,8 +75,7 @@ static struct outcome transfer(const struct path_opts *opts, uint64_t time)
 	o.probes = path_counter(&p, "TcpExtTCPLossProbes");
 	o.undone = path_counter(&p, "TcpExtTCPFullUndo") +
 		   path_counter(&p, "TcpExtTCPPartialUndo") +
-		   path_counter(&p, "TcpExtTCPDSACKUndo") +
-		   path_counter(&p, "TcpExtTCPLossUndo");
+		   path_counter(&p, "TcpExtTCPDSACKUndo") + path_counter(&p, "TcpExtTCPLossUndo");
 	path_close(&p);
 	return o;
 }
@@ -100,7 +99,8 @@ static void print_transfer(const char *name, const struct path_opts *opts, const
 		json ? "{\"rtt_ms\":%.0f,\"rate_mbit\":%.0f,\"impairment\":\"%s\",\"goodput_mbit\":"
 		       "%.2f,\"share\":%.3f,\"resent\":%lu,\"resent_bytes\":%lu,\"lost\":%lu,"
 		       "\"spurious\":%lu,\"timeouts\":%lu,\"probes\":%lu,\"undone\":%lu}\n"
-		     : "%4.0f ms %5.0f Mb/s  %-26s %8.2f Mb/s (%.3f)  resent %7lu (%lu bytes), lost "
+		     : "%4.0f ms %5.0f Mb/s  %-26s %8.2f Mb/s (%.3f)  resent %7lu (%lu bytes), "
+		       "lost "
 		       "%7lu, spurious %6lu, timeouts %5lu, probes %4lu, undone %4lu\n";
 	printf(form, (double)opts->rtt / 1e6, (double)opts->rate / 1e6, name, mbit, share,
 		(unsigned long)o->resent, (unsigned long)(o->resent * MSS), (unsigned long)o->lost,

@@ -98,14 +98,6 @@ void tern_tell_room(struct tcp *tcp, struct tcb *tcb)
 	tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));
 }
 
-static void timers_after(struct tcp *tcp, struct tcb *tcb)
-{
-	if (tcb_flight(tcb) == 0)
-		tern_timer_nothing_in_flight(tcp, tcb);
-	else
-		tern_timer_ack_advanced(tcp, tcb);
-}
-
 /* The peer opened (or closed) its window. */
 static void window_changed(struct tcp *tcp, struct tcb *tcb)
 {
@@ -205,7 +197,6 @@ struct verdict tern_ack_step(struct arrival *a)
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
 		advance(a, &info);
 		tern_path_confirm(tcp->ip, tcb->path);
-		timers_after(tcp, tcb);
 	}
 	if (tcb->side) {
 		tcb->side->unanswered = 0;
@@ -214,7 +205,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	info.window_changed = update_window(a, info.acked > 0);
 	if (info.window_changed)
 		window_changed(tcp, tcb);
-	tern_recovery_ack(tcp, tcb, &info);
+	tern_recovery_ack(tcp, tcb, a->seg, &info);
 	if (info.acked) {
 		tune_send_buffer(tcp, tcb);
 		tern_tell_room(tcp, tcb);

@@ -27,6 +27,9 @@ struct congestion_control {
 	void (*acked)(struct tcb *tcb, const struct ack_info *ack);
 	/* Loss: the new slow-start threshold, bytes, at least 2 segments. */
 	uint32_t (*ssthresh)(struct tcb *tcb, uint32_t flight);
+	/* The last reduction was for nothing: cwnd and ssthresh are what they were again; put
+	 * private state back, too. May be NULL. */
+	void (*undone)(struct tcb *tcb);
 };
 
 extern const struct congestion_control tern_cc_newreno;

@@ -74,6 +74,9 @@ static struct verdict unacceptable(struct arrival *a, enum tern_drop why)
 {
 	const struct tcp_segment *seg = a->seg;
 	bool last = seq_eq(seq_add(seg->seq, seg->len), a->tcb->rcv.nxt);
+	if (why == TERN_DROP_TCP_OLD_DUPLICATE)
+		tern_sack_duplicate(a->tcp, a->tcb,
+			(struct range){seg->seq, seq_add(seg->seq, seg->data_len)});
 	/* TIME-WAIT: the peer's FIN again, not any: acknowledge it and restart the 2 MSL timeout.
 	 */
 	if (a->tcb->state == TERN_TCP_TIME_WAIT && seg->flags & TCP_FIN && last)
@@ -95,8 +98,10 @@ struct verdict tern_window_step(struct arrival *a)
 	if (seq_gt(seg->seq, edge) ||
 		(seq_eq(seg->seq, edge) && seg->len && seq_gt(seg->seq, tcb->rcv.nxt)))
 		return unacceptable(a, TERN_DROP_TCP_OUT_OF_WINDOW);
-	if (seq_lt(seg->seq, tcb->rcv.nxt))
+	if (seq_lt(seg->seq, tcb->rcv.nxt)) {
+		tern_sack_duplicate(a->tcp, a->tcb, (struct range){seg->seq, tcb->rcv.nxt});
 		trim_front(a, seq_diff(tcb->rcv.nxt, seg->seq));
+	}
 	if (seq_gt(end, edge) && seg->len) {
 		/* With a closed window the acknowledgement and the window still count (MUST-66). */
 		if (wnd == 0 && seg->data_len)

@@ -1,6 +1,20 @@
 /* STATUS (RFC 9293 3.10.6) and the options of a connection. */
 #include "transport/tcp/tcp.h"
 
+static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info *out)
+{
+	const struct recovery *rec = &side->rec;
+	out->sacked = rec->board.sacked;
+	out->lost = rec->board.lost;
+	out->resending = tern_board_resending(&rec->board);
+	if (rec->rack.distance > out->reordering)
+		out->reordering = rec->rack.distance;
+	out->min_rtt_us = (uint32_t)(rec->rack.min_rtt / 1000);
+	out->duplicates = side->duplicates;
+	out->retransmits = side->retransmits;
+	out->recovering = side->mode != RECOVERY_OPEN;
+}
+
 static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 {
 	bool fin_sent = tcb->flags & TCB_FIN_SENT;
@@ -21,6 +35,9 @@ static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->cwnd = tcb->cwnd;
 	out->ssthresh = tcb->ssthresh;
 	out->congestion = tern_cc_of(tcb)->name;
+	out->reordering = DUPACK_THRESHOLD;
+	if (tcb->side)
+		describe_recovery(tcb->side, out);
 	out->backoff = tcb->backoff;
 }
 
@@ -37,8 +54,6 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	if (!tcb->side)
 		return;
 	out->out_of_order = tcb->side->ranges.bytes;
-	out->retransmits = tcb->side->retransmits;
-	out->recovering = tcb->side->mode != RECOVERY_OPEN;
 	tern_seq read = seq_sub(tcb->rcv.nxt, tcb->receive.len);
 	out->urgent_pending = tcb->flags & TCB_URGENT_IN;
 	if (out->urgent_pending)

@@ -19,6 +19,7 @@
 #include "base/seq.h"
 #include "base/wheel.h"
 #include "network/ip.h"
+#include "transport/tcp/recovery.h"
 #include "transport/tcp/syncache.h"
 #include "transport/tcp/timewait.h"
 #include "wire/tcp.h"
@@ -57,8 +58,9 @@
 
 enum recovery_mode {
 	RECOVERY_OPEN,
-	RECOVERY_FAST,    /* NewReno fast recovery (RFC 6582) until `recover` is acknowledged */
-	RECOVERY_TIMEOUT, /* slow start again from snd.una after an RTO, until `recover` */
+	RECOVERY_FAST,    /* fast recovery (RFC 6675; without SACK RFC 6582) until `recover` is
+			     acknowledged */
+	RECOVERY_TIMEOUT, /* slow start through what is lost after an RTO, until `recover` */
 };
 
 /* What a busy connection needs besides. */
@@ -67,6 +69,9 @@ struct tcb_side {
 	tern_seq sack_recent[TCP_SACK_BLOCKS_MAX]; /* a number in each range, last touched first
 						      (RFC 2018 4) */
 	uint8_t sack_recent_count;
+	bool dup_in_due;     /* dup_in is to be reported */
+	struct range dup_in; /* what last came twice (RFC 2883) */
+	struct recovery rec;
 	uint8_t mode;            /* enum recovery_mode */
 	uint8_t rtx_reason;      /* enum tern_retransmit_reason, of what is sent again now */
 	bool timing;             /* a segment is being timed (RFC 6298 3, Karn) */
@@ -75,7 +80,7 @@ struct tcb_side {
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	uint8_t unmoved;         /* and since snd.una last moved */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
-	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */
+	tern_seq rtx_next;       /* RECOVERY_TIMEOUT without a scoreboard: next to send again */
 	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */
 	tern_seq rcv_up, snd_up; /* last urgent number (RFC 6093: the byte before the pointer's) */
 	tern_seq fin_seq;
@@ -99,6 +104,7 @@ struct tcb_side {
 	struct tcb *holes_next, **holes_link;     /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
+	uint32_t duplicates; /* D-SACKs heard */
 };
 
 /* Deadlines are in wheel ticks mod 2^32, 0 meaning none. */
@@ -175,6 +181,7 @@ struct tcp {
 	struct ip *ip;
 	struct wheel wheel;
 	struct pool tcbs, sides, listeners, range_nodes;
+	struct pool boards[BOARD_TIERS];
 	struct htab table;       /* TCBs by addresses and ports */
 	struct htab listening;   /* listeners by port */
 	struct syncache syns;    /* half-open connections */
