@@ -116,6 +116,12 @@ static json_t *connection(const struct tern_tcp_info *i)
 		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
 	json_object_update(all, more);
 	json_decref(more);
+	more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "sacked", (json_int_t)i->sacked, "lost",
+		(json_int_t)i->lost, "resending", (json_int_t)i->resending, "reordering",
+		(json_int_t)i->reordering, "min_rtt_us", (json_int_t)i->min_rtt_us, "duplicates",
+		(json_int_t)i->duplicates);
+	json_object_update(all, more);
+	json_decref(more);
 	json_object_set_new(all, "state_s", json_integer(i->state_age));
 	if (i->ssthresh != UINT32_MAX)
 		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));

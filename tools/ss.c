@@ -121,6 +121,21 @@ static void show_memory(json_t *c)
 		number(c, "unsent") + number(c, "unacked"), number(c, "sndbuf"));
 }
 
+/* As ss, segments, and only what there is of it. */
+static void print_recovery(json_t *c, int64_t mss)
+{
+	static const char *const bytes[] = {"lost", "sacked"};
+	for (unsigned i = 0; i < 2; i++)
+		if (number(c, bytes[i]))
+			printf(" %s:%" PRId64, bytes[i], (number(c, bytes[i]) + mss - 1) / mss);
+	if (number(c, "duplicates"))
+		printf(" dsack_dups:%" PRId64, number(c, "duplicates"));
+	if (number(c, "reordering") > 3)
+		printf(" reordering:%" PRId64, number(c, "reordering"));
+	if (number(c, "min_rtt_us"))
+		printf(" minrtt:%.3f", (double)number(c, "min_rtt_us") / 1000);
+}
+
 static void show_info(json_t *c)
 {
 	int64_t mss = number(c, "mss"), cwnd = number(c, "cwnd");
@@ -141,6 +156,7 @@ static void show_info(json_t *c)
 		printf(" ssthresh:%" PRId64, number(c, "ssthresh") / mss);
 	if (number(c, "timeouts"))
 		printf(" backoff:%" PRId64, number(c, "timeouts"));
+	print_recovery(c, mss ? mss : 1);
 	printf(" unacked:%" PRId64 " notsent:%" PRId64 " retrans:%" PRId64 " snd_wnd:%" PRId64
 	       " rcv_wnd:%" PRId64,
 		number(c, "unacked"), number(c, "unsent"), number(c, "retransmits"),
