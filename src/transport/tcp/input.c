@@ -16,6 +16,8 @@ static bool paws_rejects(const struct arrival *a)
 	const struct tcb *tcb = a->tcb;
 	if ((int32_t)(a->seg->options.tsval - tcb->ts_recent) >= 0)
 		return false;
+	if (a->seg->data_len && tern_late_allowed(tcb, a->seg->options.tsval))
+		return false;
 	return now_ms(a->tcp) - tcb->ts_recent_at < PAWS_IDLE_MS;
 }
 
@@ -187,8 +189,11 @@ static struct verdict timestamp_step(struct arrival *a)
 	const struct tcp_options *o = &a->seg->options;
 	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
 		return CONTINUE;
-	/* No older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
 	if (seq_gt(a->seg->seq, tcb->rcv.acked))
+		return CONTINUE;
+	/* Else no older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
+	if ((int32_t)(o->tsval - tcb->ts_recent) < 0 && tcb->side &&
+		tern_late_allowed(tcb, o->tsval))
 		return CONTINUE;
 	tcb->ts_recent = o->tsval;
 	tcb->ts_recent_at = now_ms(a->tcp);

@@ -203,6 +203,7 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 		tern_sack_duplicate(tcp, tcb, r);
 	tern_holes_changed(tcp, tcb);
 	tern_sack_touched(side, r.lo);
+	tern_late_hole(tcb);
 	tern_timer_busy(tcp, tcb);
 	return CONTINUE;
 }

@@ -63,6 +63,13 @@ enum recovery_mode {
 	RECOVERY_TIMEOUT, /* slow start through what is lost after an RTO, until `recover` */
 };
 
+/* How old the timestamp of text may be that a retransmission has overtaken: see late.c. */
+struct late {
+	bool on;
+	tern_seq until;       /* good while rcv.nxt is before it */
+	uint32_t floor, next; /* TS.Recent when the time before this began, and when this did */
+};
+
 /* What a busy connection needs besides. */
 struct tcb_side {
 	struct rangeset ranges;                    /* received out of order, all beyond rcv.nxt */
@@ -72,6 +79,7 @@ struct tcb_side {
 	bool dup_in_due;     /* dup_in is to be reported */
 	struct range dup_in; /* what last came twice (RFC 2883) */
 	struct recovery rec;
+	struct late late;
 	uint8_t mode;            /* enum recovery_mode */
 	uint8_t rtx_reason;      /* enum tern_retransmit_reason, of what is sent again now */
 	bool timing;             /* a segment is being timed (RFC 6298 3, Karn) */

@@ -373,6 +373,10 @@ int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
 /* After the ranges of text out of order changed: who has some gives it back when memory is short.
  */
 void tern_holes_changed(struct tcp *tcp, struct tcb *tcb);
+/* late.c: text came out of order. */
+void tern_late_hole(struct tcb *tcb);
+/* Whether text with that timestamp, older than TS.Recent, may be just late. */
+bool tern_late_allowed(const struct tcb *tcb, uint32_t tsval);
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
 struct verdict tern_fin_step(struct arrival *a);
