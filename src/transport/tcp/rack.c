@@ -83,8 +83,8 @@ void tern_rack_reordered(struct tcb *tcb, tern_seq lowest)
 		r->distance = (uint16_t)at_most(segments, UINT16_MAX);
 }
 
-/* 6.2 step 4: once a round trip. */
-void tern_rack_duplicate(struct tcb *tcb)
+/* 6.2 step 4, once a round trip: something was sent again for nothing. */
+void tern_rack_widen(struct tcb *tcb)
 {
 	struct rack *r = &tcb->side->rec.rack;
 	if (r->in_round && seq_lt(tcb->snd.una, r->dsack_round))
@@ -109,13 +109,20 @@ bool tern_rack_threshold(const struct tcb *tcb)
 	return tcb->side->rec.board.sacked > (DUPACK_THRESHOLD - 1) * (uint32_t)tcb->mss;
 }
 
-/* 6.2 step 4: RACK_update_reo_wnd(). */
+/*
+ * 6.2 step 4: RACK_update_reo_wnd().
+ * DEVIATES: on a path that reorders, half the smoothed RTT if that is more than the smallest: a
+ * segment and an ACK that both overtook all others may have made that next to nothing.
+ */
 static uint64_t reordering_window(const struct tcb *tcb)
 {
 	const struct rack *r = &tcb->side->rec.rack;
 	if (!r->reordered && (tcb->side->mode != RECOVERY_OPEN || tern_rack_threshold(tcb)))
 		return 0;
-	uint64_t window = r->min_rtt / 4 * (r->multiplier + 1u), most = (uint64_t)tcb->srtt * 1000;
+	uint64_t most = (uint64_t)tcb->srtt * 1000, base = r->min_rtt;
+	if (r->reordered && base < most / 2)
+		base = most / 2;
+	uint64_t window = base / 4 * (r->multiplier + 1u);
 	return window < most ? window : most;
 }
 

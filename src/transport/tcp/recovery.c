@@ -59,12 +59,16 @@ static void take_back(struct tcp *tcp, struct tcb *tcb, enum tern_counter why)
 {
 	core_count(tcp->core, why);
 	tern_rack_reordered(tcb, tcb->side->rec.undo.from);
+	/* D-SACK would say so, or has; but not of copies that came too late for PAWS. */
+	if (!tern_undo_by_duplicates(tcb))
+		tern_rack_widen(tcb);
 	tern_undo(tcp, tcb, "undone");
 }
 
 static bool undone(const struct tcb *tcb, const struct delivery *d)
 {
-	return tern_undo_by_echo(tcb, d) || tern_undo_by_duplicates(tcb);
+	return tern_undo_by_echo(tcb, d) || tern_undo_by_duplicates(tcb) ||
+	       tern_undo_by_arrival(tcb);
 }
 
 /* `recover` is acknowledged: the windows are ssthresh, or what they were. */
@@ -89,7 +93,7 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	}
 	/* The first hole was filled by what was sent first: late, not lost. So are the others, or
 	 * RACK finds them again. */
-	if (ack->acked && tern_undo_by_echo(tcb, d)) {
+	if ((ack->acked && tern_undo_by_echo(tcb, d)) || tern_undo_by_arrival(tcb)) {
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPPartialUndo);
 		tern_recovery_leave(tcp, tcb);
 		return;

@@ -132,7 +132,7 @@ static void hear_duplicate(struct tcp *tcp, struct tcb *tcb, const struct tcp_se
 						      : TERN_COUNT_TcpExtTCPDSACKOfoRecv);
 	/* Of a probe, it says nothing about the path (8985 7.4.2); no more than we sent again. */
 	if (!probe && ++tcb->side->duplicates <= tcb->side->retransmits && within_reach(tcb, r))
-		tern_rack_duplicate(tcb);
+		tern_rack_widen(tcb);
 	d->dsack = tern_undo_duplicate(tcb, r) || probe;
 	d->dsack_hi = r.hi;
 	if (!d->dsack)

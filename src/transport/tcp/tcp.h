@@ -302,7 +302,7 @@ const char *tern_board_check(const struct tcb *tcb);
 void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xmit *x, tern_seq hi,
 	const struct delivery *d);
 void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
-void tern_rack_duplicate(struct tcb *tcb);
+void tern_rack_widen(struct tcb *tcb);
 void tern_rack_recovered(struct tcb *tcb);
 bool tern_rack_threshold(const struct tcb *tcb);
 /* Marks what is lost now, and says in rack.due when to look again; true if anything is. */
@@ -331,6 +331,7 @@ void tern_undo_expire(struct tcb *tcb);
 bool tern_undo_duplicate(struct tcb *tcb, struct range r);
 bool tern_undo_by_echo(const struct tcb *tcb, const struct delivery *d);
 bool tern_undo_by_duplicates(const struct tcb *tcb);
+bool tern_undo_by_arrival(const struct tcb *tcb);
 void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why);
 
 /* --- rtt.c ------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /*
  * Taking a reduction back when it turns out that nothing was lost: by timestamps, an ACK that
- * answers something sent before we sent it again (Eifel: RFC 3522, 4015); or by D-SACK, when all
- * that was sent again is reported as a duplicate (RFC 3708).
+ * answers something sent before we sent it again (Eifel: RFC 3522, 4015); by D-SACK, when all that
+ * was sent again is reported as a duplicate (RFC 3708); or because nothing had to be sent again.
  */
 #include "transport/tcp/tcp.h"
 
@@ -71,6 +71,13 @@ bool tern_undo_by_duplicates(const struct tcb *tcb)
 {
 	const struct undo *u = &tcb->side->rec.undo;
 	return u->on && u->any && u->resent == 0;
+}
+
+/* All that was thought lost has arrived before any of it could be sent again. */
+bool tern_undo_by_arrival(const struct tcb *tcb)
+{
+	const struct undo *u = &tcb->side->rec.undo;
+	return u->on && !u->any && tcb->side->rec.board.lost == 0;
 }
 
 /* RFC 4015 3: windows as they were, and nothing is lost. */

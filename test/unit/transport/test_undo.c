@@ -59,6 +59,25 @@ static void an_echo_of_the_second_copy_does_not(void **state)
 	peer_close(&p);
 }
 
+/* ACKs that came in one batch: what the first makes seem lost, the next acknowledges. */
+static void what_arrives_before_it_is_sent_again_was_not_lost(void **state)
+{
+	(void)state;
+	struct peer p;
+	score_open(&p);
+	score_write(&p, 100);
+	for (uint32_t i = 0; i < 10; i++)
+		score_expect(&p, i * MSS);
+	peer_wait(&p, RTT);
+	score_ack(&p, 0, BLOCKS({MSS, 5 * MSS}));
+	assert_true(peer_info(&p).recovering);
+	score_ack_only(&p, 5 * MSS);
+	assert_restored(&p);
+	score_expect(&p, 10 * MSS);
+	assert_int_equal(peer_info(&p).retransmits, 0);
+	peer_close(&p);
+}
+
 /* The end of the recovery, and the D-SACK with it. */
 static void a_duplicate_at_the_end_restores_the_window(void **state)
 {
@@ -323,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_echo_of_the_first_copy_ends_the_recovery),
 		cmocka_unit_test(an_echo_of_the_second_copy_does_not),
+		cmocka_unit_test(what_arrives_before_it_is_sent_again_was_not_lost),
 		cmocka_unit_test(a_duplicate_at_the_end_restores_the_window),
 		cmocka_unit_test(a_duplicate_after_the_end_does_so_too),
 		cmocka_unit_test(a_duplicate_much_later_restores_nothing),
