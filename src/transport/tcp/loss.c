@@ -64,8 +64,7 @@ void tern_loss_too_big(struct tcp *tcp, struct tcb *tcb)
 	tcb->side->rec.rack.due = 0;
 }
 
-/* --- an ACK ------------------------------------------------------------------------------------
- */
+/* --- an ACK -------------------------------------------------------------------------- */
 
 static bool has_new_data(const struct tcb *tcb)
 {

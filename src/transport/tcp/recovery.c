@@ -12,7 +12,8 @@
 
 static bool scored(const struct tcb *tcb)
 {
-	return tcb->flags & TCB_SACK && !tcb->side->rec.board.off;
+	const struct scoreboard *b = &tcb->side->rec.board;
+	return tcb->flags & TCB_SACK && !b->off && (b->count || tcb_flight(tcb) == 0);
 }
 
 /* RFC 6675 4, pipe: what is neither held nor lost. */
@@ -121,8 +122,7 @@ void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struc
 	tern_cc_of(tcb)->acked(tcb, &info);
 }
 
-/* --- an ACK ------------------------------------------------------------------------------------
- */
+/* --- an ACK -------------------------------------------------------------------------- */
 
 static struct delivery hear(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
 	const struct ack_info *ack)
@@ -213,8 +213,7 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 		look_for_reneging(tcp, tcb, ack);
 }
 
-/* --- other events ------------------------------------------------------------------------------
- */
+/* --- other events -------------------------------------------------------------------- */
 
 /* RFC 8985 6.2 step 5: enough time has passed without a sign of what is missing. */
 void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb)

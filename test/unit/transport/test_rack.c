@@ -11,8 +11,7 @@ static void send_ten(struct peer *p)
 	peer_wait(p, RTT);
 }
 
-/* --- what is lost ------------------------------------------------------------------------------
- */
+/* --- what is lost -------------------------------------------------------------------- */
 
 /* 6.2 step 4: without a sign of reordering, three segments held are enough at once. */
 static void three_segments_beyond_a_hole_are_enough(void **state)
@@ -155,8 +154,7 @@ static void a_timeout_spares_what_was_sent_of_late(void **state)
 	peer_close(&p);
 }
 
-/* --- probes --------------------------------------------------------------------------------------
- */
+/* --- probes -------------------------------------------------------------------------- */
 
 /* 7.2: two round trips after the last segment, not the first. */
 static void a_probe_comes_two_rtts_after_the_last_segment(void **state)

@@ -1,8 +1,7 @@
 /* The scoreboard: what it knows, what it costs, and peers that lie to it (RFC 2018, 6675). */
 #include "score.h"
 
-/* --- what it costs ------------------------------------------------------------------------------
- */
+/* --- what it costs ------------------------------------------------------------------- */
 
 static void what_is_sent_at_once_shares_a_record(void **state)
 {
@@ -71,8 +70,7 @@ static void nothing_in_flight_owns_no_block(void **state)
 	peer_close(&p);
 }
 
-/* --- what it knows -------------------------------------------------------------------------------
- */
+/* --- what it knows ------------------------------------------------------------------- */
 
 #define ORACLE 100u /* segments */
 
