@@ -140,8 +140,8 @@ void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb)
 {
 	if (arm_sooner(tcp, tcb))
 		return;
-	arm_loss(tcp, tcb, LOSS_TIMER_RTO,
-		restarts_early(tcb) ? tern_rto_left(tcp, tcb) : TERN_NEVER);
+	uint64_t left = restarts_early(tcb) ? tern_rto_left(tcp, tcb) : 0;
+	arm_loss(tcp, tcb, LOSS_TIMER_RTO, left ? left : TERN_NEVER);
 }
 
 void tern_timer_first_resent(struct tcp *tcp, struct tcb *tcb)
