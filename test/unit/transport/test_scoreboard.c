@@ -292,6 +292,26 @@ static void a_timeout_keeps_what_is_held(void **state)
 /* --- what the user sees
  * ------------------------------------------------------------------------------ */
 
+/* A window taken back is the peer's right: what lies beyond it waits. */
+static void what_is_lost_beyond_the_window_waits(void **state)
+{
+	(void)state;
+	struct peer p;
+	score_open(&p);
+	score_write(&p, 10);
+	peer_drain(&p);
+	peer_wait(&p, RTT);
+	p.window = 15; /* 1920 bytes */
+	score_ack(&p, 0, BLOCKS({7 * MSS, 10 * MSS}));
+	score_expect(&p, 0);
+	score_expect(&p, MSS);
+	score_silent(&p);
+	p.window = 60000;
+	score_ack_only(&p, 0);
+	score_expect(&p, 2 * MSS);
+	peer_close(&p);
+}
+
 static void status_tells_what_is_held_lost_and_sent_again(void **state)
 {
 	(void)state;
@@ -328,6 +348,7 @@ int main(void)
 		cmocka_unit_test(without_memory_a_recovery_goes_back),
 		cmocka_unit_test(what_a_peer_goes_back_on_is_sent_again),
 		cmocka_unit_test(a_timeout_keeps_what_is_held),
+		cmocka_unit_test(what_is_lost_beyond_the_window_waits),
 		cmocka_unit_test(status_tells_what_is_held_lost_and_sent_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
