@@ -122,6 +122,7 @@ static json_t *connection(const struct tern_tcp_info *i)
 		(json_int_t)i->duplicates);
 	json_object_update(all, more);
 	json_decref(more);
+	json_object_set_new(all, "ecn", json_boolean(i->ecn));
 	json_object_set_new(all, "state_s", json_integer(i->state_age));
 	if (i->ssthresh != UINT32_MAX)
 		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));

@@ -168,7 +168,7 @@ struct tern_trace {
 		struct {
 			uint32_t cwnd, ssthresh, in_flight; /* bytes */
 			const char *why; /* "recovery", "timeout", "loss probe", "recovered",
-					    "undone" */
+					    "undone", "ecn" */
 		} congestion;
 		struct {
 			enum tern_timer which;

@@ -48,7 +48,7 @@ void tern_loss_timeout(struct tcp *tcp, struct tcb *tcb)
 	}
 	tern_rack_timeout(tcp, tcb);
 	begin(tcb, TERN_RTX_TIMEOUT);
-	side->ca_acked = 0;
+	tern_cc_of(tcb)->timed_out(tcb);
 	side->rec.frto = ask && tcp->core->set.tcp_frto ? FRTO_WATCH : FRTO_OFF;
 	tcb->cwnd = tern_recovery_pipe(tcb) + tcb->mss;
 }

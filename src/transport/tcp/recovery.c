@@ -26,7 +26,7 @@ uint32_t tern_recovery_pipe(const struct tcb *tcb)
 /* RFC 5681 (4): of what the window let out. A probe, or new data for what is held, may be more. */
 uint32_t tern_recovery_ssthresh(struct tcb *tcb)
 {
-	return tern_cc_of(tcb)->ssthresh(tcb, at_most(tcb->cwnd, tcb->side->flight_sent));
+	return tern_cc_reduced(tcb, at_most(tcb->cwnd, tcb->side->flight_sent));
 }
 
 /* --- fast recovery by the scoreboard ------------------------------------------------------ */

@@ -108,6 +108,9 @@ static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	if (plan->len > mss)
 		side->rec.tail = seq_add(r.lo, (plan->len - 1) / mss * mss);
 	side->flight_sent = tern_recovery_pipe(tcb);
+	tern_cwnd_sent(tcp, tcb);
+	if (side->pacing.left)
+		tern_pacing_sent(tcb, plan->len);
 }
 
 /* Sequence numbers were used: the clock starts. */
@@ -145,6 +148,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	uint32_t mss = tern_tcb_effective_mss(tcb);
 	add_options(tcp, tcb, &s);
 	add_urgent(tcb, &s);
+	uint8_t ecn = tcb->ecn ? tern_ecn_sent(tcb, &s, plan->retransmit) : 0;
 	if (plan->retransmit)
 		tern_trace_retransmit(tcp, tcb, plan);
 	uint32_t header_len = tern_tcp_emit(frame->data + tcb->path->header_len, &s);
@@ -154,6 +158,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 		frame->header_len = (uint16_t)(tcb->path->header_len + header_len);
 	}
 	struct ip_out out = {.protocol = IPPROTO_TCP_NUM,
+		.tos = ecn,
 		.dont_fragment = true,
 		.len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);

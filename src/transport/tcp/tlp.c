@@ -60,7 +60,7 @@ static void mended(struct tcp *tcp, struct tcb *tcb)
 	tern_undo_begin(tcb);
 	tern_undo_leave(tcb);
 	/* What is in flight now is what was sent after it: not what the loss was of. */
-	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tcb->cwnd);
+	tcb->ssthresh = tern_cc_reduced(tcb, tcb->cwnd);
 	tcb->cwnd = tcb->ssthresh;
 	tern_trace_congestion(tcp, tcb, "loss probe");
 }

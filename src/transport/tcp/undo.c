@@ -89,6 +89,7 @@ void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why)
 	if (tcb->ssthresh < u->ssthresh)
 		tcb->ssthresh = u->ssthresh;
 	u->on = false;
+	tcb->side->use.reducing = false;
 	tern_board_unlose(&tcb->side->rec.board);
 	if (tern_cc_of(tcb)->undone)
 		tern_cc_of(tcb)->undone(tcb);

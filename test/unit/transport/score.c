@@ -9,6 +9,8 @@ void score_open_as(struct peer *p, const struct peer_setup *setup, uint32_t extr
 		.tsval = 1,
 	};
 	peer_open_as(p, setup);
+	peer_set(p, "tcp_congestion_control", 1); /* its halves are easily told */
+	peer_set(p, "tcp_pacing", 0);
 	peer_listen(p);
 	peer_connect(p, 1, &options);
 	peer_drain(p);
