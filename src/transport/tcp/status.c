@@ -104,6 +104,7 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	describe_stub(&s, out);
 	out->sack = e->sack;
 	out->wscale_ok = e->link.snd_wscale != SYN_NO_WSCALE;
+	out->ecn = e->ecn;
 	out->snd_wscale = out->wscale_ok ? e->link.snd_wscale : 0;
 	out->rcv_wscale = e->link.rcv_wscale;
 	out->mss = e->mss;
