@@ -22,6 +22,14 @@ static void options_to_live(const struct script_flow *flow, struct script_packet
 	}
 }
 
+static uint32_t mss_of(const struct script_packet *p)
+{
+	for (unsigned k = 0; k < p->options; k++)
+		if (p->option[k].kind == OPTION_MSS)
+			return p->option[k].value;
+	return 0;
+}
+
 /* As in packetdrill, a SYN's own numbers are absolute and all others count from it. */
 void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 {
@@ -34,6 +42,7 @@ void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 	if (p->flags & FLAG_SYN) {
 		flow->renumbers |= p->seq != flow->syn_isn || !flow->has_local;
 		flow->syn_isn = p->seq;
+		flow->mss = mss_of(p);
 		if (!flow->has_remote)
 			flow->remote_isn = p->seq;
 		flow->has_remote = true;
