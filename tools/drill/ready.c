@@ -30,6 +30,13 @@ static short conn_ready(struct drill *drill, const struct fd *fd)
 	return ready;
 }
 
+static short listener_ready(struct drill *drill, const struct fd *fd)
+{
+	struct tern_listen_info info;
+	bool waits = tern_tcp_listen_info(drill->stack, fd->listener, &info) == 0 && info.queued;
+	return waits ? POLLIN | POLLRDNORM : 0;
+}
+
 static bool set_ready(struct drill *drill, struct epoll_set *set);
 
 short tern_drill_ready(struct drill *drill, int number)
@@ -41,7 +48,7 @@ short tern_drill_ready(struct drill *drill, int number)
 	case FD_CONN:
 		return conn_ready(drill, fd);
 	case FD_LISTENER:
-		return fd->accept_ready ? POLLIN | POLLRDNORM : 0;
+		return listener_ready(drill, fd);
 	case FD_UDP:
 		return POLLOUT | POLLWRNORM;
 	case FD_EPOLL:
@@ -134,9 +141,9 @@ static bool look_for_edge(struct drill *drill, struct watch *watch)
 	struct fd *fd = &drill->fd[watch->fd];
 	struct tern_tcp_info info;
 	if (fd->kind == FD_LISTENER) {
-		bool again = fd->accept_ready && !watch->told_accept;
-		watch->told_accept = fd->accept_ready;
-		return again;
+		bool news = fd->accept_edge;
+		fd->accept_edge = false;
+		return news;
 	}
 	if (fd->kind != FD_CONN || tern_tcp_info(drill->stack, fd->conn, &info) != 0)
 		return true;

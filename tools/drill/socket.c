@@ -102,10 +102,8 @@ int64_t tern_drill_accept(struct drill *drill, struct drill_call *call)
 	if (listener->kind != FD_LISTENER)
 		return -EINVAL;
 	int err = tern_tcp_accept(drill->stack, listener->listener, &conn);
-	if (err == TERN_EAGAIN) {
-		listener->accept_ready = false;
+	if (err == TERN_EAGAIN)
 		return listener->nonblock ? -EAGAIN : BLOCKED;
-	}
 	if (err)
 		return tern_drill_result(err);
 	int number = tern_drill_new_fd(drill, FD_CONN);

@@ -157,7 +157,7 @@ static void hear_events(struct drill *drill)
 	while (tern_event_next(drill->stack, &event)) {
 		struct fd *fd = event.user;
 		if (fd && event.kind == TERN_EV_ACCEPT)
-			fd->accept_ready = true;
+			fd->accept_edge = true;
 		if (fd && event.kind == TERN_EV_WRITABLE)
 			fd->send_edge = true;
 	}

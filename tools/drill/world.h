@@ -29,7 +29,7 @@ struct watch {
 	bool spent;       /* EPOLLONESHOT has been told */
 	bool edge;        /* EPOLLET: something happened since it was told */
 	uint32_t rcv_nxt; /* as far as it was told */
-	bool told_end, told_accept;
+	bool told_end;
 };
 
 struct epoll_set {
@@ -52,10 +52,10 @@ struct fd {
 	bool connect_reported; /* connect() or SO_ERROR told how the open ended */
 	bool error_taken;      /* the connection's error was returned once */
 	bool read_shut, linger_reset;
-	bool accept_ready;
-	bool tells_inq;  /* TCP_INQ */
-	bool cork, more; /* as the program set it; MSG_MORE holds the tail */
-	bool send_edge;  /* TERN_EV_WRITABLE came */
+	bool accept_edge; /* TERN_EV_ACCEPT came */
+	bool tells_inq;   /* TCP_INQ */
+	bool cork, more;  /* as the program set it; MSG_MORE holds the tail */
+	bool send_edge;   /* TERN_EV_WRITABLE came */
 	struct tern_endpoint local, remote;
 	struct tern_conn conn;
 	struct tern_listener listener;
