@@ -194,9 +194,13 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 	const int64_t *value)
 {
 	static const char *const ecn[] = {"nonect", "ect1", "ect0", "ce"};
+	if (value && strcmp(word, "ttl") == 0 && *value > 0 && *value <= UINT8_MAX) {
+		p->ttl = (uint8_t)*value;
+		return;
+	}
 	if (value) {
 		if (strcmp(word, "port") != 0 || *value < 1 || *value > UINT16_MAX)
-			tern_script_error(script, line, "[%s %jd]: only [port 1..65535] is known",
+			tern_script_error(script, line, "[%s %jd]: only [port 1..65535] and [ttl 1..255] are known",
 				word, (intmax_t)*value);
 		p->remote_port = (uint16_t)*value;
 		return;

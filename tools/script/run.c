@@ -102,6 +102,7 @@ static const char *show(const struct run *run, const struct seen *s, char text[S
 	if (p.ecn == 0)
 		p.ecn = -1;
 	p.local_port = 0;
+	p.ttl = 0;
 	if (run->flows < 2)
 		p.remote_port = 0;
 	return tern_script_packet_text(&p, text);

@@ -22,6 +22,7 @@ struct peer {
 	uint64_t now;
 	uint16_t port; /* the peer's own */
 	uint16_t stack_port;
+	struct tern_addr to; /* where its segments go; unspecified: the stack */
 	uint32_t iss;      /* the peer's initial number */
 	uint32_t seq, ack; /* the peer's SND.NXT and RCV.NXT, for peer_say() */
 	uint16_t window;   /* the peer's, as on the wire; 65535 at first */
