@@ -40,7 +40,8 @@ void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 		return;
 	options_to_live(flow, p);
 	if (p->flags & FLAG_SYN) {
-		flow->renumbers |= p->seq != flow->syn_isn || !flow->has_local;
+		flow->renumbers |= p->seq != flow->syn_isn || !flow->has_local || flow->reset;
+		flow->reset = false;
 		flow->syn_isn = p->seq;
 		flow->mss = mss_of(p);
 		if (!flow->has_remote)
@@ -50,6 +51,7 @@ void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 			p->ack += flow->local_isn - flow->named_isn;
 		return;
 	}
+	flow->reset |= p->flags & FLAG_RST;
 	p->seq += flow->remote_isn;
 	if (p->has_ack)
 		p->ack += flow->local_isn;

@@ -328,6 +328,13 @@ static void a_packet_larger_than_a_segment_may_come_in_segments(void **state)
 		"length: expected 800, got 400");
 }
 
+static void after_a_reset_the_same_syn_may_begin_a_new_connection(void **state)
+{
+	(void)state;
+	assert_passes(LISTEN SYN SYN_ACK "+.1 < R 1:1(0) win 0\n+.1 < S 0:0(0) win 9000 <mss 1000>\n"
+					 "+0 > S. 0:0(0) ack 1 <mss 1460>\n");
+}
+
 static void ports_may_be_written_out(void **state)
 {
 	(void)state;
@@ -384,6 +391,7 @@ int main(void)
 		cmocka_unit_test(what_the_language_has_not_is_said),
 		cmocka_unit_test(variables_last_until_the_end),
 		cmocka_unit_test(a_packet_larger_than_a_segment_may_come_in_segments),
+		cmocka_unit_test(after_a_reset_the_same_syn_may_begin_a_new_connection),
 		cmocka_unit_test(ports_may_be_written_out),
 		cmocka_unit_test(a_script_of_sysctls_is_read_and_never_run),
 	};
