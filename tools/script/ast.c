@@ -200,8 +200,9 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 	}
 	if (value) {
 		if (strcmp(word, "port") != 0 || *value < 1 || *value > UINT16_MAX)
-			tern_script_error(script, line, "[%s %jd]: only [port 1..65535] and [ttl 1..255] are known",
-				word, (intmax_t)*value);
+			tern_script_error(script, line,
+				"[%s %jd]: only [port 1..65535] and [ttl 1..255] are known", word,
+				(intmax_t)*value);
 		p->remote_port = (uint16_t)*value;
 		return;
 	}

@@ -331,8 +331,9 @@ static void a_packet_larger_than_a_segment_may_come_in_segments(void **state)
 static void after_a_reset_the_same_syn_may_begin_a_new_connection(void **state)
 {
 	(void)state;
-	assert_passes(LISTEN SYN SYN_ACK "+.1 < R 1:1(0) win 0\n+.1 < S 0:0(0) win 9000 <mss 1000>\n"
-					 "+0 > S. 0:0(0) ack 1 <mss 1460>\n");
+	assert_passes(
+		LISTEN SYN SYN_ACK "+.1 < R 1:1(0) win 0\n+.1 < S 0:0(0) win 9000 <mss 1000>\n"
+				   "+0 > S. 0:0(0) ack 1 <mss 1460>\n");
 }
 
 static void ports_may_be_written_out(void **state)

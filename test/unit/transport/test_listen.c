@@ -462,6 +462,9 @@ static void a_syn_to_everybody_is_dropped_in_silence(void **state)
 		peer_send(&p, &(struct tcp_segment){.seq = seq(1), .flags = TCP_SYN, .window = 9});
 		assert_false(peer_take(&p));
 		assert_int_equal(peer_connections(&p), 0);
+		assert_int_equal(peer_drops(&p, TERN_DROP_TCP_BROADCAST) +
+					 peer_drops(&p, TERN_DROP_IP_MARTIAN_DST),
+			1);
 		peer_close(&p);
 	}
 }
