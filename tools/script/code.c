@@ -10,224 +10,23 @@
  * min, max, abs, "strings" with % for messages.
  */
 #include <ctype.h>
-#include <linux/sock_diag.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "tools/script/run.h"
+#include "tools/script/code.h"
 
-struct reader {
-	struct run *run;
-	const char *at;
-	struct tcp_info info;
-	uint32_t memory[SK_MEMINFO_VARS];
-	bool have_info, have_memory;
-	unsigned depth; /* of parentheses */
-};
+static int64_t expression(struct script_reader *r);
 
-static int64_t expression(struct reader *r);
-
-static void wrong(struct reader *r, const char *what)
+void tern_script_code_wrong(struct script_reader *r, const char *what)
 {
 	tern_script_fail(r->run, "%%{ }%%: %s at \"%.24s\"", what, r->at);
 	r->at = ""; /* nothing more to read */
 }
 
-/* --- what names stand for ---------------------------------------------------------------- */
-
-#define FIELD(name)                                                                                \
-	{                                                                                          \
-		"tcpi_" #name, offsetof(struct tcp_info, tcpi_##name),                             \
-			sizeof(((struct tcp_info *)0)->tcpi_##name)                                \
-	}
-static const struct {
-	const char *name;
-	size_t offset, size;
-} fields[] = {
-	FIELD(state),
-	FIELD(ca_state),
-	FIELD(retransmits),
-	FIELD(probes),
-	FIELD(backoff),
-	FIELD(options),
-	FIELD(rto),
-	FIELD(ato),
-	FIELD(snd_mss),
-	FIELD(rcv_mss),
-	FIELD(unacked),
-	FIELD(sacked),
-	FIELD(lost),
-	FIELD(retrans),
-	FIELD(fackets),
-	FIELD(last_data_sent),
-	FIELD(last_ack_sent),
-	FIELD(last_data_recv),
-	FIELD(last_ack_recv),
-	FIELD(pmtu),
-	FIELD(rcv_ssthresh),
-	FIELD(rtt),
-	FIELD(rttvar),
-	FIELD(snd_ssthresh),
-	FIELD(snd_cwnd),
-	FIELD(advmss),
-	FIELD(reordering),
-	FIELD(rcv_rtt),
-	FIELD(rcv_space),
-	FIELD(total_retrans),
-	FIELD(pacing_rate),
-	FIELD(max_pacing_rate),
-	FIELD(bytes_acked),
-	FIELD(bytes_received),
-	FIELD(segs_out),
-	FIELD(segs_in),
-	FIELD(notsent_bytes),
-	FIELD(min_rtt),
-	FIELD(data_segs_in),
-	FIELD(data_segs_out),
-	FIELD(delivery_rate),
-	FIELD(busy_time),
-	FIELD(rwnd_limited),
-	FIELD(sndbuf_limited),
-	FIELD(delivered),
-	FIELD(delivered_ce),
-	FIELD(bytes_sent),
-	FIELD(bytes_retrans),
-	FIELD(dsack_dups),
-	FIELD(reord_seen),
-	FIELD(rcv_ooopack),
-	FIELD(snd_wnd),
-};
-
-static const struct {
-	const char *name;
-	int64_t value;
-} constants[] = {
-	{"TCP_ESTABLISHED", 1},
-	{"TCP_SYN_SENT", 2},
-	{"TCP_SYN_RECV", 3},
-	{"TCP_FIN_WAIT1", 4},
-	{"TCP_FIN_WAIT2", 5},
-	{"TCP_TIME_WAIT", 6},
-	{"TCP_CLOSE", 7},
-	{"TCP_CLOSE_WAIT", 8},
-	{"TCP_LAST_ACK", 9},
-	{"TCP_LISTEN", 10},
-	{"TCP_CLOSING", 11},
-	{"TCP_CA_Open", TCP_CA_Open},
-	{"TCP_CA_Disorder", TCP_CA_Disorder},
-	{"TCP_CA_CWR", TCP_CA_CWR},
-	{"TCP_CA_Recovery", TCP_CA_Recovery},
-	{"TCP_CA_Loss", TCP_CA_Loss},
-	{"TCPI_OPT_TIMESTAMPS", TCPI_OPT_TIMESTAMPS},
-	{"TCPI_OPT_SACK", TCPI_OPT_SACK},
-	{"TCPI_OPT_WSCALE", TCPI_OPT_WSCALE},
-	{"TCPI_OPT_ECN", TCPI_OPT_ECN},
-	{"TCPI_OPT_ECN_SEEN", TCPI_OPT_ECN_SEEN},
-	{"TCPI_OPT_SYN_DATA", TCPI_OPT_SYN_DATA},
-	{"TCP_INFINITE_SSTHRESH", 0x7fffffff},
-	{"True", 1},
-	{"False", 0},
-	{"None", 0},
-};
-
-static const struct {
-	const char *name;
-	unsigned index;
-} memories[] = {
-	{"SK_MEMINFO_RMEM_ALLOC", SK_MEMINFO_RMEM_ALLOC},
-	{"SK_MEMINFO_RCVBUF", SK_MEMINFO_RCVBUF},
-	{"SK_MEMINFO_WMEM_ALLOC", SK_MEMINFO_WMEM_ALLOC},
-	{"SK_MEMINFO_SNDBUF", SK_MEMINFO_SNDBUF},
-	{"SK_MEMINFO_FWD_ALLOC", SK_MEMINFO_FWD_ALLOC},
-	{"SK_MEMINFO_WMEM_QUEUED", SK_MEMINFO_WMEM_QUEUED},
-	{"SK_MEMINFO_OPTMEM", SK_MEMINFO_OPTMEM},
-	{"SK_MEMINFO_BACKLOG", SK_MEMINFO_BACKLOG},
-	{"SK_MEMINFO_DROPS", SK_MEMINFO_DROPS},
-};
-
-static void ask(struct reader *r, int level, int option, void *into, socklen_t size)
-{
-	struct script_pending p = {.run = r->run,
-		.call = {.op = DRILL_GETSOCKOPT,
-			.arg = {r->run->code_fd, level, option, (intptr_t)into, (intptr_t)&size}}};
-	r->run->target->call(r->run, &p);
-	if (p.call.result != 0)
-		wrong(r, r->run->code_fd < 0 ? "no connection to ask" : "getsockopt() failed");
-}
-
-static bool bit_field(struct reader *r, const char *name, int64_t *value)
-{
-	if (strcmp(name, "tcpi_snd_wscale") == 0)
-		*value = r->info.tcpi_snd_wscale;
-	else if (strcmp(name, "tcpi_rcv_wscale") == 0)
-		*value = r->info.tcpi_rcv_wscale;
-	else
-		return false;
-	return true;
-}
-
-static bool info_field(struct reader *r, const char *name, int64_t *value)
-{
-	if (strncmp(name, "tcpi_", 5) != 0)
-		return false;
-	if (!r->have_info)
-		ask(r, IPPROTO_TCP, TCP_INFO, &r->info, sizeof r->info);
-	r->have_info = true;
-	for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {
-		if (strcmp(fields[k].name, name) != 0)
-			continue;
-		*value = 0; /* little-endian, as every target so far */
-		memcpy(value, (const char *)&r->info + fields[k].offset, fields[k].size);
-		return true;
-	}
-	return bit_field(r, name, value);
-}
-
-static bool memory_field(struct reader *r, const char *name, int64_t *value)
-{
-	for (size_t k = 0; k < sizeof memories / sizeof *memories; k++) {
-		if (strcmp(memories[k].name, name) != 0)
-			continue;
-		if (!r->have_memory)
-			ask(r, SOL_SOCKET, SO_MEMINFO, r->memory, sizeof r->memory);
-		r->have_memory = true;
-		*value = r->memory[memories[k].index];
-		return true;
-	}
-	return false;
-}
-
-static struct variable *variable(struct run *run, const char *name)
-{
-	for (unsigned k = 0; k < run->variables; k++)
-		if (strcmp(run->variable[k].name, name) == 0)
-			return &run->variable[k];
-	return NULL;
-}
-
-static int64_t value_of(struct reader *r, const char *name)
-{
-	const struct variable *own = variable(r->run, name);
-	int64_t value = 0;
-	if (own)
-		return own->value;
-	if (info_field(r, name, &value) || memory_field(r, name, &value))
-		return value;
-	for (size_t k = 0; k < sizeof constants / sizeof *constants; k++)
-		if (strcmp(constants[k].name, name) == 0)
-			return constants[k].value;
-	tern_script_fail(r->run, "%%{ }%%: no such name: %s", name);
-	r->at = "";
-	return 0;
-}
-
 /* --- words ------------------------------------------------------------------------------- */
 
 /* Lines go on within parentheses and after a backslash. */
-static void skip(struct reader *r)
+static void skip(struct script_reader *r)
 {
 	for (;; r->at++) {
 		if (*r->at == '\\' && (r->at[1] == '\n' || r->at[1] == '\r'))
@@ -246,7 +45,7 @@ static bool word_char(char c)
 }
 
 /* Takes a symbol or a word if it is next. */
-static bool take(struct reader *r, const char *text)
+static bool take(struct script_reader *r, const char *text)
 {
 	size_t len = strlen(text);
 	skip(r);
@@ -256,7 +55,7 @@ static bool take(struct reader *r, const char *text)
 	return true;
 }
 
-static bool take_operator(struct reader *r, const char *text, const char *not_before)
+static bool take_operator(struct script_reader *r, const char *text, const char *not_before)
 {
 	skip(r);
 	size_t len = strlen(text);
@@ -266,7 +65,7 @@ static bool take_operator(struct reader *r, const char *text, const char *not_be
 	return true;
 }
 
-static void name_of(struct reader *r, char name[32])
+static void name_of(struct script_reader *r, char name[32])
 {
 	size_t len = 0;
 	for (; word_char(r->at[len]); len++)
@@ -275,7 +74,7 @@ static void name_of(struct reader *r, char name[32])
 	r->at += len;
 }
 
-static void skip_string(struct reader *r)
+static void skip_string(struct script_reader *r)
 {
 	char quote = *r->at++;
 	while (*r->at && *r->at != quote)
@@ -283,13 +82,13 @@ static void skip_string(struct reader *r)
 	if (*r->at)
 		r->at++;
 	else
-		wrong(r, "a string without its end");
+		tern_script_code_wrong(r, "a string without its end");
 }
 
 /* --- expressions, from the tightest ------------------------------------------------------ */
 
 /* (a, b, ...): how many there are; the first two values. */
-static unsigned list(struct reader *r, int64_t *a, int64_t *b)
+static unsigned list(struct script_reader *r, int64_t *a, int64_t *b)
 {
 	unsigned n = 0;
 	r->depth++;
@@ -301,7 +100,7 @@ static unsigned list(struct reader *r, int64_t *a, int64_t *b)
 			*b = value;
 		n++;
 		if (!take(r, ",") && *r->at != ')') {
-			wrong(r, "no , or )");
+			tern_script_code_wrong(r, "no , or )");
 			break;
 		}
 	}
@@ -309,7 +108,7 @@ static unsigned list(struct reader *r, int64_t *a, int64_t *b)
 	return n;
 }
 
-static int64_t function(struct reader *r, const char *name)
+static int64_t function(struct script_reader *r, const char *name)
 {
 	int64_t a = 0, b = 0;
 	unsigned n = list(r, &a, &b);
@@ -325,7 +124,7 @@ static int64_t function(struct reader *r, const char *name)
 	return 0;
 }
 
-static int64_t atom(struct reader *r)
+static int64_t atom(struct script_reader *r)
 {
 	int64_t value = 0, ignored;
 	char name[32], *end;
@@ -336,19 +135,19 @@ static int64_t atom(struct reader *r)
 		value = strtoll(r->at, &end, 0);
 		r->at = end;
 		if (*r->at == '.')
-			wrong(r, "only whole numbers");
+			tern_script_code_wrong(r, "only whole numbers");
 	} else if (take(r, "(")) {
 		list(r, &value, &ignored);
 	} else if (word_char(*r->at)) {
 		name_of(r, name);
-		value = take(r, "(") ? function(r, name) : value_of(r, name);
+		value = take(r, "(") ? function(r, name) : tern_script_value(r, name);
 	} else {
-		wrong(r, "no value");
+		tern_script_code_wrong(r, "no value");
 	}
 	return value;
 }
 
-static int64_t unary(struct reader *r)
+static int64_t unary(struct script_reader *r)
 {
 	if (take(r, "-"))
 		return -unary(r);
@@ -357,17 +156,17 @@ static int64_t unary(struct reader *r)
 	return take(r, "~") ? ~unary(r) : atom(r);
 }
 
-static int64_t divide(struct reader *r, int64_t a, int64_t b, bool remainder)
+static int64_t divide(struct script_reader *r, int64_t a, int64_t b, bool remainder)
 {
 	if (b == 0) {
-		wrong(r, "division by zero");
+		tern_script_code_wrong(r, "division by zero");
 		return 0;
 	}
 	int64_t down = a / b - (a % b != 0 && (a < 0) != (b < 0)); /* as Python's */
 	return remainder ? a - down * b : down;
 }
 
-static int64_t product(struct reader *r)
+static int64_t product(struct script_reader *r)
 {
 	skip(r);
 	bool text = *r->at == '"' || *r->at == '\'';
@@ -386,7 +185,7 @@ static int64_t product(struct reader *r)
 	}
 }
 
-static int64_t sum(struct reader *r)
+static int64_t sum(struct script_reader *r)
 {
 	int64_t value = product(r);
 	for (;;) {
@@ -399,7 +198,7 @@ static int64_t sum(struct reader *r)
 	}
 }
 
-static int64_t shift(struct reader *r)
+static int64_t shift(struct script_reader *r)
 {
 	int64_t value = sum(r);
 	for (;;) {
@@ -412,7 +211,7 @@ static int64_t shift(struct reader *r)
 	}
 }
 
-static int64_t bit_and(struct reader *r)
+static int64_t bit_and(struct script_reader *r)
 {
 	int64_t value = shift(r);
 	while (take_operator(r, "&", "="))
@@ -420,7 +219,7 @@ static int64_t bit_and(struct reader *r)
 	return value;
 }
 
-static int64_t bit_xor(struct reader *r)
+static int64_t bit_xor(struct script_reader *r)
 {
 	int64_t value = bit_and(r);
 	while (take_operator(r, "^", "="))
@@ -428,7 +227,7 @@ static int64_t bit_xor(struct reader *r)
 	return value;
 }
 
-static int64_t bit_or(struct reader *r)
+static int64_t bit_or(struct script_reader *r)
 {
 	int64_t value = bit_xor(r);
 	while (take_operator(r, "|", "="))
@@ -437,7 +236,7 @@ static int64_t bit_or(struct reader *r)
 }
 
 /* One comparison's operator; NULL if none is next. */
-static const char *comparison(struct reader *r)
+static const char *comparison(struct script_reader *r)
 {
 	static const char *const operators[] = {"==", "!=", "<=", ">=", "<", ">"};
 	for (size_t k = 0; k < sizeof operators / sizeof *operators; k++)
@@ -461,7 +260,7 @@ static bool compare(const char *operator, int64_t a, int64_t b)
 }
 
 /* a <= b <= c is both. */
-static int64_t chain(struct reader *r)
+static int64_t chain(struct script_reader *r)
 {
 	int64_t left = bit_or(r);
 	const char *operator= comparison(r);
@@ -476,12 +275,12 @@ static int64_t chain(struct reader *r)
 	return all;
 }
 
-static int64_t negation(struct reader *r)
+static int64_t negation(struct script_reader *r)
 {
 	return take(r, "not") ? !negation(r) : chain(r);
 }
 
-static int64_t conjunction(struct reader *r)
+static int64_t conjunction(struct script_reader *r)
 {
 	int64_t value = negation(r);
 	while (take(r, "and")) {
@@ -491,7 +290,7 @@ static int64_t conjunction(struct reader *r)
 	return value;
 }
 
-static int64_t expression(struct reader *r)
+static int64_t expression(struct script_reader *r)
 {
 	int64_t value = conjunction(r);
 	while (take(r, "or")) {
@@ -504,11 +303,11 @@ static int64_t expression(struct reader *r)
 /* --- statements -------------------------------------------------------------------------- */
 
 /* The value of the first name in the text, for who reads the failure. */
-static void fail_assertion(struct reader *r, const char *from, const char *to)
+static void fail_assertion(struct script_reader *r, const char *from, const char *to)
 {
 	char found[512] = "", name[32];
 	for (const char *at = from; at < to; at++) {
-		struct reader word = *r;
+		struct script_reader word = *r;
 		word.at = at;
 		if (strncmp(at, "tcpi_", 5) != 0 || (at > from && word_char(at[-1])))
 			continue;
@@ -516,12 +315,12 @@ static void fail_assertion(struct reader *r, const char *from, const char *to)
 		size_t len = strlen(found);
 		if (!strstr(found, name))
 			snprintf(found + len, sizeof found - len, "\n    %s is %jd", name,
-				(intmax_t)value_of(&word, name));
+				(intmax_t)tern_script_value(&word, name));
 	}
 	tern_script_fail(r->run, "assertion is false: %.*s%s", (int)(to - from), from, found);
 }
 
-static void assertion(struct reader *r)
+static void assertion(struct script_reader *r)
 {
 	skip(r);
 	const char *from = r->at;
@@ -535,7 +334,7 @@ static void assertion(struct reader *r)
 		fail_assertion(r, from, to);
 }
 
-static void print(struct reader *r)
+static void print(struct script_reader *r)
 {
 	int64_t a = 0, b = 0;
 	unsigned n = take(r, "(") ? list(r, &a, &b) : 1;
@@ -543,22 +342,22 @@ static void print(struct reader *r)
 		tern_script_note_call(r->run, r->run->last, "%jd", (intmax_t)a);
 }
 
-static void assign(struct reader *r, const char *name)
+static void assign(struct script_reader *r, const char *name)
 {
 	static const char *const operators[] = {"+=", "-=", "*=", "="};
-	struct variable *v = variable(r->run, name);
+	struct variable *v = tern_script_variable(r->run, name);
 	size_t k = 0;
 	while (k < 4 && !take_operator(r, operators[k], k == 3 ? "=" : ""))
 		k++;
 	if (k == 4 || (k < 3 && !v)) {
-		wrong(r, "a statement is assert, print() or NAME = EXPRESSION:");
+		tern_script_code_wrong(r, "a statement is assert, print() or NAME = EXPRESSION:");
 		return;
 	}
 	int64_t value = expression(r);
 	if (!v && r->run->variables < VARIABLES_MAX)
 		v = &r->run->variable[r->run->variables++];
 	if (!v) {
-		wrong(r, "too many variables");
+		tern_script_code_wrong(r, "too many variables");
 		return;
 	}
 	snprintf(v->name, sizeof v->name, "%s", name);
@@ -568,7 +367,7 @@ static void assign(struct reader *r, const char *name)
 			    : value;
 }
 
-static void statement(struct reader *r)
+static void statement(struct script_reader *r)
 {
 	char name[32];
 	if (take(r, "assert")) {
@@ -579,13 +378,13 @@ static void statement(struct reader *r)
 		name_of(r, name);
 		assign(r, name);
 	} else {
-		wrong(r, "no statement");
+		tern_script_code_wrong(r, "no statement");
 	}
 }
 
 void tern_script_code(struct run *run, const char *code)
 {
-	struct reader r = {.run = run, .at = code};
+	struct script_reader r = {.run = run, .at = code};
 	while (!run->failed) {
 		skip(&r);
 		if (*r.at == '\n' || *r.at == ';') {
@@ -597,6 +396,6 @@ void tern_script_code(struct run *run, const char *code)
 		statement(&r);
 		skip(&r);
 		if (*r.at && *r.at != '\n' && *r.at != ';')
-			wrong(&r, "more than a statement");
+			tern_script_code_wrong(&r, "more than a statement");
 	}
 }
