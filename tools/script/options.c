@@ -130,13 +130,12 @@ static void set_one(struct run *run, const char *name, const char *text)
 /* Linux's three numbers are the least, the first and the most. */
 static void set_three(struct run *run, const char *name, char *text)
 {
-	static const char *const suffix[] = {NULL, "default", "max"};
+	static const char *const suffix[] = {"default", "max"};
 	char full[32];
-	for (unsigned k = 0; k < 3 && text; k++) {
-		char *one = strsep(&text, " \t");
-		snprintf(full, sizeof full, "%s_%s", name, suffix[k] ? suffix[k] : "min");
-		if (suffix[k])
-			set_one(run, full, one);
+	(void)strsep(&text, " \t"); /* the least: tern has none */
+	for (unsigned k = 0; k < 2 && text; k++) {
+		snprintf(full, sizeof full, "%s_%s", name, suffix[k]);
+		set_one(run, full, strsep(&text, " \t"));
 	}
 }
 
@@ -229,8 +228,8 @@ static void run_text(struct run *run, char *text, unsigned depth)
 	for (char *word; !run->failed && (word = next_word(&text, &ends)); first = ends) {
 		char *value = strchr(word, '=');
 		if (first)
-			known = strcmp(word, "sysctl") == 0 || strstr(word, "sysctl") ||
-				(value && is_sysctl(word)) || read_shell_script(run, word, depth);
+			known = strstr(word, "sysctl") || (value && is_sysctl(word)) ||
+				read_shell_script(run, word, depth);
 		else if (!known && strstr(word, ".sh"))
 			read_shell_script(run, word, depth);
 		if (value && is_sysctl(word)) {
