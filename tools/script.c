@@ -10,11 +10,18 @@
 
 static int usage(FILE *to)
 {
-	fputs("usage: tern script [-v] [--tolerance US] [--pcap FILE] SCRIPT.pkt...\n"
+	fputs("usage: tern script [-v] [--tolerance US] [--pcap FILE] [--so FILE [--so-flags "
+	      "FLAGS]]\n"
+	      "                   SCRIPT.pkt...\n"
 	      "  -v              print each packet and call as it happens\n"
+	      "  --parse         only read the scripts\n"
+	      "  --lenient       as packetdrill: packets that no line expects are no error\n"
+	      "  -D NAME=VALUE   what a name in the scripts stands for\n"
 	      "  --tolerance US  how far a packet may be off its time (default: the script's, or "
 	      "4000)\n"
-	      "  --pcap FILE     write the packets of the (one) script\n",
+	      "  --pcap FILE     write the packets of the (one) script\n"
+	      "  --so FILE       test a library with packetdrill's interface instead of tern\n"
+	      "  --so-flags F    for the library\n",
 		to);
 	return 2;
 }
@@ -28,8 +35,8 @@ static int run_file(const char *path, const struct script_opts *opts)
 	}
 	struct script script;
 	int status = 2;
-	if (tern_script_parse(&script, path, file) == 0)
-		status = tern_script_run(&script, opts);
+	if (tern_script_parse(&script, path, file, opts->define) == 0)
+		status = opts->parse_only ? 0 : tern_script_run(&script, opts);
 	else
 		fprintf(stderr, "%s:%d: %s\n", path, script.error_line, script.error);
 	tern_script_free(&script);
@@ -44,18 +51,40 @@ static bool parse_options(int argc, char **argv, struct script_opts *opts)
 		{"verbose", no_argument, NULL, 'v'},
 		{"tolerance", required_argument, NULL, 't'},
 		{"pcap", required_argument, NULL, 'p'},
+		{"parse", no_argument, NULL, 'P'},
+		{"lenient", no_argument, NULL, 'l'},
+		{"define", required_argument, NULL, 'D'},
+		{"so", required_argument, NULL, 's'},
+		{"so-flags", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	char *end;
 	optind = 1;
-	for (int c; (c = getopt_long(argc, argv, "vh", longs, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "vhD:", longs, NULL)) != -1;) {
 		switch (c) {
 		case 'v':
 			opts->verbose = true;
 			break;
 		case 'p':
 			opts->pcap = optarg;
+			break;
+		case 'l':
+			opts->lenient = true;
+			break;
+		case 'D':
+			if (!strchr(optarg, '=') || opts->defines == SCRIPT_DEFINES_MAX)
+				return false;
+			opts->define[opts->defines++] = optarg;
+			break;
+		case 'P':
+			opts->parse_only = true;
+			break;
+		case 's':
+			opts->so = optarg;
+			break;
+		case 'f':
+			opts->so_flags = optarg;
 			break;
 		case 't':
 			opts->tolerance = strtoll(optarg, &end, 10) * 1000;
@@ -71,7 +100,7 @@ static bool parse_options(int argc, char **argv, struct script_opts *opts)
 
 int tern_command_script(int argc, char **argv)
 {
-	struct script_opts opts = {.tolerance = -1};
+	struct script_opts opts = {.tolerance = -1, .so_flags = ""};
 	unsigned passed = 0, failed = 0;
 	int worst = 0;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {

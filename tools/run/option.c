@@ -14,6 +14,7 @@
 
 #include "tools/errnos.h"
 #include "tools/run/run.h"
+#include "tools/tcpinfo.h"
 
 #define CONGESTION_MAX 16 /* Linux's TCP_CA_NAME_MAX */
 #define SNDBUF_MIN     4608
@@ -271,79 +272,18 @@ static struct verdict get_socket(struct call *call, int name)
 	}
 }
 
-/* Linux's numbers are those of RFC 9293 3.3.2 in another order. */
-static uint8_t linux_state(enum tern_tcp_state state)
-{
-	static const uint8_t number[TERN_TCP_STATES] = {
-		[TERN_TCP_CLOSED] = 7,
-		[TERN_TCP_LISTEN] = 10,
-		[TERN_TCP_SYN_SENT] = 2,
-		[TERN_TCP_SYN_RECEIVED] = 3,
-		[TERN_TCP_ESTABLISHED] = 1,
-		[TERN_TCP_FIN_WAIT_1] = 4,
-		[TERN_TCP_FIN_WAIT_2] = 5,
-		[TERN_TCP_CLOSE_WAIT] = 8,
-		[TERN_TCP_CLOSING] = 11,
-		[TERN_TCP_LAST_ACK] = 9,
-		[TERN_TCP_TIME_WAIT] = 6,
-	};
-	return number[state];
-}
-
-static void tell_listener(const struct sock *sock, struct tcp_info *out)
-{
-	struct tern_listen_info l;
-	out->tcpi_state = linux_state(TERN_TCP_LISTEN);
-	if (tern_tcp_listen_info(run_stack(sock->run), sock->group->listener, &l) != 0)
-		return;
-	out->tcpi_unacked = l.queued; /* as Linux: the accept queue, and its limit */
-	out->tcpi_sacked = l.backlog;
-}
-
-static void tell_connection(const struct tern_tcp_info *i, struct tcp_info *out)
-{
-	uint32_t mss = i->mss ? i->mss : 1;
-	out->tcpi_state = linux_state(i->state);
-	out->tcpi_retransmits = (uint8_t)(i->backoff < 255 ? i->backoff : 255);
-	out->tcpi_backoff = out->tcpi_retransmits;
-	out->tcpi_options =
-		(uint8_t)((i->timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
-			  (i->sack ? TCPI_OPT_SACK : 0) | (i->wscale_ok ? TCPI_OPT_WSCALE : 0) |
-			  (i->ecn ? TCPI_OPT_ECN : 0));
-	out->tcpi_snd_wscale = (unsigned)i->snd_wscale & 15u;
-	out->tcpi_rcv_wscale = (unsigned)i->rcv_wscale & 15u;
-	out->tcpi_rto = i->rto_us;
-	out->tcpi_ato = 40000;
-	out->tcpi_snd_mss = i->mss;
-	out->tcpi_rcv_mss = i->advertised_mss;
-	out->tcpi_advmss = i->advertised_mss;
-	out->tcpi_pmtu = i->advertised_mss + 40;
-	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
-	out->tcpi_sacked = (i->sacked + mss - 1) / mss;
-	out->tcpi_lost = (i->lost + mss - 1) / mss;
-	out->tcpi_retrans = (i->resending + mss - 1) / mss;
-	out->tcpi_reordering = i->reordering;
-	out->tcpi_min_rtt = i->min_rtt_us;
-	out->tcpi_dsack_dups = i->duplicates;
-	out->tcpi_rtt = i->rtt_us;
-	out->tcpi_rttvar = i->rttvar_us;
-	out->tcpi_snd_ssthresh = i->ssthresh == UINT32_MAX ? INT32_MAX : i->ssthresh / mss;
-	out->tcpi_snd_cwnd = i->cwnd / mss;
-	out->tcpi_rcv_space = i->rcvbuf;
-	out->tcpi_total_retrans = (uint32_t)i->retransmits;
-	out->tcpi_notsent_bytes = i->unsent;
-	out->tcpi_snd_wnd = i->snd_wnd;
-}
-
 static struct verdict give_info(struct call *call)
 {
 	struct sock *sock = call->sock;
 	struct tern_tcp_info info;
-	struct tcp_info out = {.tcpi_state = linux_state(TERN_TCP_CLOSED)};
-	if (sock->group)
-		tell_listener(sock, &out);
-	else if (open_now(sock) && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
-		tell_connection(&info, &out);
+	struct tern_listen_info listening;
+	struct tcp_info out = {.tcpi_state = tern_linux_state(TERN_TCP_CLOSED)};
+	if (sock->group &&
+		tern_tcp_listen_info(run_stack(sock->run), sock->group->listener, &listening) == 0)
+		tern_linux_listen_info(&listening, &out);
+	else if (!sock->group && open_now(sock) &&
+		 tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+		tern_linux_tcp_info(&info, &out);
 	return give(call, &out, sizeof out);
 }
 

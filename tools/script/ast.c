@@ -42,9 +42,10 @@ void tern_script_error(struct script *script, int line, const char *format, ...)
 	script->error_line = line;
 }
 
-static int parse(struct script *script, const char *path, FILE *file, const char *text)
+static int parse(struct script *script, const char *path, FILE *file, const char *text,
+	const char *const *defines)
 {
-	*script = (struct script){.path = path, .line = 1};
+	*script = (struct script){.path = path, .line = 1, .defines = defines};
 	script->events_tail = &script->events;
 	yyscan_t scanner;
 	if (tern_script_yylex_init_extra(script, &scanner) != 0) {
@@ -61,14 +62,15 @@ static int parse(struct script *script, const char *path, FILE *file, const char
 	return script->error[0] ? -1 : 0;
 }
 
-int tern_script_parse(struct script *script, const char *path, FILE *file)
+int tern_script_parse(struct script *script, const char *path, FILE *file,
+	const char *const *defines)
 {
-	return parse(script, path, file, NULL);
+	return parse(script, path, file, NULL, defines);
 }
 
 int tern_script_parse_text(struct script *script, const char *path, const char *text)
 {
-	return parse(script, path, NULL, text);
+	return parse(script, path, NULL, text, NULL);
 }
 
 void tern_script_free(struct script *script)
@@ -92,12 +94,29 @@ struct script_event *tern_script_add(struct script *script, enum script_event_ki
 	return event;
 }
 
+const char *tern_script_defined(const struct script *script, const char *word)
+{
+	size_t len = strlen(word);
+	for (const char *const *d = script->defines; d && *d; d++)
+		if (strncmp(*d, word, len) == 0 && (*d)[len] == '=')
+			return *d + len + 1;
+	return NULL;
+}
+
+static const char *unquoted(struct script *script, const char *text)
+{
+	size_t len = strlen(text);
+	if (len < 2 || *text != '"' || text[len - 1] != '"')
+		return text;
+	return tern_script_copy(script, text + 1, len - 2);
+}
+
 void tern_script_add_option(struct script *script, int line, const char *text)
 {
 	struct script_option_line *option = tern_script_alloc(script, sizeof *option);
 	size_t len = strcspn(text, "=");
 	option->name = tern_script_copy(script, text, len);
-	option->value = text[len] ? text + len + 1 : "";
+	option->value = text[len] ? unquoted(script, text + len + 1) : "";
 	option->line = line;
 	option->next = script->options;
 	script->options = option;
@@ -175,10 +194,15 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 	const int64_t *value)
 {
 	static const char *const ecn[] = {"nonect", "ect1", "ect0", "ce"};
+	if (value && strcmp(word, "ttl") == 0 && *value > 0 && *value <= UINT8_MAX) {
+		p->ttl = (uint8_t)*value;
+		return;
+	}
 	if (value) {
 		if (strcmp(word, "port") != 0 || *value < 1 || *value > UINT16_MAX)
-			tern_script_error(script, line, "[%s %jd]: only [port 1..65535] is known",
-				word, (intmax_t)*value);
+			tern_script_error(script, line,
+				"[%s %jd]: only [port 1..65535] and [ttl 1..255] are known", word,
+				(intmax_t)*value);
 		p->remote_port = (uint16_t)*value;
 		return;
 	}
@@ -192,6 +216,45 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 	p->bad_checksum = p->inbound && strcmp(word, "badsum") == 0;
 	if (!p->bad_checksum)
 		tern_script_error(script, line, "[%s] is not known here", word);
+}
+
+void tern_script_ports(struct script *script, int line, struct script_packet *p, const char *from,
+	const char *to)
+{
+	unsigned long source = strtoul(from, NULL, 10), target = strtoul(to, NULL, 10);
+	if (source < 1 || source > UINT16_MAX || target < 1 || target > UINT16_MAX)
+		tern_script_error(script, line, "%s>%s: ports are 1 to 65535", from, to);
+	p->local_port = (uint16_t)(p->inbound ? target : source);
+	p->remote_port = (uint16_t)(p->inbound ? source : target);
+}
+
+struct script_option *tern_script_add_tcp_option(struct script *script, int line, uint8_t kind)
+{
+	struct script_packet *p = script->packet;
+	if (p->options == SCRIPT_OPTIONS_MAX) {
+		tern_script_error(script, line, "more than %d options", SCRIPT_OPTIONS_MAX);
+		p->options = 0;
+	}
+	struct script_option *option = &p->option[p->options++];
+	option->kind = kind;
+	return option;
+}
+
+#define FASTOPEN_MAGIC "f989" /* RFC 7413 4.1.1's experiment, in hex */
+
+void tern_script_named_option(struct script *script, int line, const char *name, const char *hex)
+{
+	char with_magic[96];
+	if (strcmp(name, "md5") == 0) {
+		tern_script_raw(script, line, tern_script_add_tcp_option(script, line, OPTION_MD5),
+			hex);
+	} else if (strcmp(name, "FOEXP") == 0) {
+		snprintf(with_magic, sizeof with_magic, FASTOPEN_MAGIC "%s", hex);
+		tern_script_raw(script, line,
+			tern_script_add_tcp_option(script, line, OPTION_EXPERIMENT), with_magic);
+	} else {
+		tern_script_error(script, line, "no such TCP option: %s", name);
+	}
 }
 
 void tern_script_icmp(struct script *script, int line, struct script_packet *p, const char *type,
@@ -214,7 +277,8 @@ void tern_script_raw(struct script *script, int line, struct script_option *opti
 		char *end;
 		option->raw[k / 2] = (uint8_t)strtoul(pair, &end, 16);
 		if (*end)
-			tern_script_error(script, line, "not hex: %s", hex);
+			tern_script_error(script, line, "not hex: %s (a name? -D gives it a value)",
+				hex);
 	}
 	option->raw_len = (uint8_t)(digits / 2);
 }
@@ -228,21 +292,19 @@ static unsigned options_len(const struct script_packet *p)
 	return len;
 }
 
-void tern_script_check(struct script *script, int line, const struct script_packet *p)
+void tern_script_check(struct script *script, int line, struct script_packet *p)
 {
 	if (p->protocol == PROTOCOL_ICMP && p->inbound && !p->has_quote)
-		tern_script_error(script, line,
-			"an ICMP error says about which packet: [1:1461(1460)]");
+		p->quote_seq = 1; /* about the connection's first byte */
 	if (p->protocol != PROTOCOL_TCP)
 		return;
 	if (p->has_quote)
 		tern_script_error(script, line, "only an ICMP error quotes a packet");
-	if (!(p->flags & FLAG_ACK) == p->has_ack)
-		tern_script_error(script, line, "the flag . and \"ack N\" go together");
-	if ((p->flags & FLAG_URG) && !p->has_urgent && p->inbound)
-		tern_script_error(script, line, "the flag U goes with \"urg N\"");
 	if (!p->inbound)
 		return;
+	p->has_ack |= p->flags & FLAG_ACK; /* without a number: 0 */
+	if ((p->flags & FLAG_URG) && !p->has_urgent)
+		tern_script_error(script, line, "the flag U goes with \"urg N\"");
 	if (!p->has_window && !(p->flags & FLAG_RST))
 		tern_script_error(script, line, "a packet to inject says its win");
 	if (p->any_options)

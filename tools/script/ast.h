@@ -1,8 +1,8 @@
 /*
  * What a packetdrill script says, as parsed: options, and a list of timed events (packets, socket
- * calls, commands). Numbers are the script's own: sequence numbers count from the connection's
- * initial ones, times from the script's start. A packet that tern sent is decoded into the
- * same struct script_packet, so that both can be compared and printed by the same code.
+ * calls, commands, assertions). Numbers are the script's own: sequence numbers count from the
+ * connection's initial ones, times from the script's start. A packet that tern sent is decoded into
+ * the same struct script_packet, so that both can be compared and printed by the same code.
  */
 #ifndef TERN_TOOLS_SCRIPT_AST_H
 #define TERN_TOOLS_SCRIPT_AST_H
@@ -36,8 +36,10 @@ enum script_option_kind {
 	OPTION_SACK_OK = 4,
 	OPTION_SACK = 5,
 	OPTION_TIMESTAMP = 8,
+	OPTION_MD5 = 19,
 	OPTION_USER_TIMEOUT = 28,
 	OPTION_FASTOPEN = 34,
+	OPTION_EXPERIMENT = 254,
 };
 
 #define SCRIPT_OPTIONS_MAX 40
@@ -79,7 +81,8 @@ struct script_packet {
 	bool inbound;         /* "<": into tern */
 	bool bad_checksum;    /* [badsum]: inject with a wrong TCP or UDP checksum */
 	int8_t ecn;           /* the two ECN bits; -1: any */
-	uint16_t local_port;  /* decoded packets only */
+	uint8_t ttl;          /* [ttl N]; 0: any, or the usual one */
+	uint16_t local_port;  /* "8080>5000"; 0: the current connection's */
 	uint16_t remote_port; /* [port N]; 0: the current connection */
 	uint16_t flags;
 	uint32_t seq, len; /* len: payload bytes; also of UDP */
@@ -90,7 +93,7 @@ struct script_packet {
 	unsigned options;
 	struct script_option option[SCRIPT_OPTIONS_MAX];
 	uint8_t icmp_type, icmp_code;
-	bool has_mtu, has_quote;
+	bool has_mtu, has_quote, quotes_udp;
 	uint16_t mtu;
 	uint32_t quote_seq, quote_len; /* the TCP packet an ICMP error is about */
 };
@@ -122,6 +125,7 @@ enum script_event_kind {
 	EVENT_PACKET,
 	EVENT_CALL,
 	EVENT_COMMAND,
+	EVENT_CODE, /* %{ }% */
 };
 
 struct script_event {
@@ -133,6 +137,7 @@ struct script_event {
 		struct script_packet *packet;
 		struct script_call *call;
 		const char *command;
+		const char *code;
 	};
 };
 
@@ -153,13 +158,16 @@ struct script {
 	struct script_event *events, **events_tail;
 	struct script_block *blocks;  /* everything above is allocated here */
 	struct script_packet *packet; /* under construction */
+	const char *const *defines;   /* NAME=VALUE; or NULL */
 	int line;                     /* the lexer's */
 	int error_line;
 	char error[256]; /* "" while all is well */
 };
 
 /* Reads a whole script; 0, or -1 with error and error_line set. Free it in both cases. */
-int tern_script_parse(struct script *script, const char *path, FILE *file);
+/* defines: NAME=VALUE, NULL after the last; or NULL. */
+int tern_script_parse(struct script *script, const char *path, FILE *file,
+	const char *const *defines);
 int tern_script_parse_text(struct script *script, const char *path, const char *text);
 void tern_script_free(struct script *script);
 
@@ -171,6 +179,8 @@ void tern_script_error(struct script *script, int line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 struct script_event *tern_script_add(struct script *script, enum script_event_kind kind, int line,
 	struct script_time time);
+/* What a word was defined to be, or NULL. */
+const char *tern_script_defined(const struct script *script, const char *word);
 void tern_script_add_option(struct script *script, int line, const char *text);
 struct script_expr *tern_script_expr(struct script *script, enum script_expr_kind kind);
 /* An integer for a symbol such as O_NONBLOCK. */
@@ -187,6 +197,12 @@ void tern_script_flags(struct script *script, int line, struct script_packet *p,
 /* [ect0], [badsum], [port 5000] */
 void tern_script_mark(struct script *script, int line, struct script_packet *p, const char *word,
 	const int64_t *value);
+/* SOURCE>DESTINATION, before the flags. */
+void tern_script_ports(struct script *script, int line, struct script_packet *p, const char *from,
+	const char *to);
+struct script_option *tern_script_add_tcp_option(struct script *script, int line, uint8_t kind);
+/* "md5 HEX", "FOEXP HEX" */
+void tern_script_named_option(struct script *script, int line, const char *name, const char *hex);
 /* "unreachable" and "frag_needed", or their numbers' names. */
 void tern_script_icmp(struct script *script, int line, struct script_packet *p, const char *type,
 	const char *code);
@@ -194,7 +210,7 @@ void tern_script_icmp(struct script *script, int line, struct script_packet *p, 
 void tern_script_raw(struct script *script, int line, struct script_option *option,
 	const char *hex);
 /* A packet's last check, once all of it was read. */
-void tern_script_check(struct script *script, int line, const struct script_packet *p);
+void tern_script_check(struct script *script, int line, struct script_packet *p);
 /* errno by name, 0 if unknown. */
 int tern_script_errno(const char *name);
 

@@ -1,8 +1,24 @@
-/* Calls by name: their arguments, when they are through, and what they should have returned. */
+/* When a call is through, and what it should have returned. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tools/script/calls.h"
+#include "tools/script/call.h"
+
+void *tern_script_lend(struct script_pending *p, size_t size)
+{
+	void *memory = calloc(1, size ? size : 1);
+	if (!memory || p->memories == sizeof p->memory / sizeof *p->memory)
+		abort();
+	return p->memory[p->memories++] = memory;
+}
+
+static void drop(struct script_pending *p)
+{
+	for (unsigned k = 0; k < p->memories; k++)
+		free(p->memory[k]);
+	free(p);
+}
 
 struct script_expr *tern_script_arg(const struct script_pending *p, unsigned n)
 {
@@ -23,94 +39,42 @@ int64_t tern_script_arg_int(struct run *run, const struct script_pending *p, uns
 	return 0;
 }
 
-bool tern_script_item(const struct script_expr *expr, const char *name, int64_t *value)
+const struct script_expr *tern_script_item(const struct script_expr *expr, const char *name)
 {
 	for (const struct script_expr *item = expr ? expr->items : NULL; item; item = item->next)
-		if (item->kind == EXPR_INTEGER &&
-			(!name || (item->name && strcmp(item->name, name) == 0))) {
-			*value = item->value;
-			return true;
-		}
-	return false;
+		if (name ? item->name && strcmp(item->name, name) == 0 : !item->name)
+			return item;
+	return NULL;
 }
 
-struct script_fd *tern_script_fd(struct run *run, const struct script_pending *p)
+bool tern_script_item_int(const struct script_expr *expr, const char *name, int64_t *value)
 {
-	int64_t number = tern_script_arg_int(run, p, 0);
-	if (number < 0 || number >= FDS_MAX || !run->fd[number].open)
-		return NULL;
-	return &run->fd[number];
+	const struct script_expr *item = tern_script_item(expr, name);
+	if (!item || item->kind != EXPR_INTEGER)
+		return false;
+	*value = item->value;
+	return true;
 }
 
-void tern_script_endpoint(struct run *run, const struct script_expr *expr, struct tern_endpoint *ep)
+int tern_script_live_fd(const struct run *run, int64_t number)
 {
-	int64_t port;
-	if (!expr || expr->kind != EXPR_STRUCT)
+	if (number < 0 || number >= FDS_MAX || !run->fd[number].used)
+		return -1;
+	return run->fd[number].live;
+}
+
+void tern_script_new_fd(struct run *run, const struct script_pending *p, int64_t number, int live)
+{
+	if (number < 0 || number >= FDS_MAX) {
+		tern_script_fail(run,
+			"%s() succeeded; the script gives no descriptor below %d for it",
+			p->event->call->name, FDS_MAX);
 		return;
-	if (tern_script_item(expr, "sin_port", &port))
-		ep->port = (uint16_t)port;
-	for (const struct script_expr *item = expr->items; item; item = item->next) {
-		if (!item->name || strcmp(item->name, "sin_addr") != 0)
-			continue;
-		if (item->kind == EXPR_STRING && tern_addr_parse(item->text, &ep->addr) != 0)
-			tern_script_fail(run, "no address: %s", item->text);
-		else if (item->kind == EXPR_INTEGER) /* INADDR_ANY */
-			ep->addr = tern_addr_v4(0, 0, 0, 0);
 	}
+	run->fd[number] = (struct script_fd){.used = true, .live = live};
 }
 
-int tern_script_take_error(struct script_fd *fd, int err)
-{
-	if (fd->error_taken)
-		return 0;
-	fd->error_taken = true;
-	return err;
-}
-
-static const struct {
-	const char *name;
-	unsigned min, max;
-	struct outcome (*call)(struct run *run, struct script_pending *p);
-} calls[] = {
-	{"socket", 3, 3, tern_script_call_socket},
-	{"bind", 3, 3, tern_script_call_bind},
-	{"listen", 2, 2, tern_script_call_listen},
-	{"accept", 3, 3, tern_script_call_accept},
-	{"accept4", 4, 4, tern_script_call_accept},
-	{"connect", 3, 3, tern_script_call_connect},
-	{"shutdown", 2, 2, tern_script_call_shutdown},
-	{"close", 1, 1, tern_script_call_close},
-	{"read", 3, 3, tern_script_call_read},
-	{"recv", 4, 4, tern_script_call_read},
-	{"recvfrom", 6, 6, tern_script_call_read},
-	{"write", 3, 3, tern_script_call_write},
-	{"send", 4, 4, tern_script_call_write},
-	{"sendto", 6, 6, tern_script_call_write},
-	{"setsockopt", 5, 5, tern_script_call_setsockopt},
-	{"getsockopt", 5, 5, tern_script_call_getsockopt},
-	{"fcntl", 2, 3, tern_script_call_fcntl},
-	{"ioctl", 3, 3, tern_script_call_ioctl},
-	{"poll", 3, 3, tern_script_call_poll},
-	{"tern_state", 1, 1, tern_script_call_state},
-};
-
-static struct outcome attempt(struct run *run, struct script_pending *p)
-{
-	const struct script_call *call = p->event->call;
-	unsigned args = 0;
-	for (const struct script_expr *arg = call->args; arg; arg = arg->next)
-		args++;
-	for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
-		if (strcmp(calls[k].name, call->name) != 0)
-			continue;
-		if (args >= calls[k].min && args <= calls[k].max)
-			return calls[k].call(run, p);
-		tern_script_fail(run, "%s() takes %u arguments", call->name, calls[k].min);
-		return refused(EINVAL);
-	}
-	tern_script_fail(run, "%s() is not known here", call->name);
-	return refused(ENOSYS);
-}
+/* --- outcome ----------------------------------------------------------------------------- */
 
 static char *result_text(int64_t value, int error, char text[128])
 {
@@ -122,67 +86,204 @@ static char *result_text(int64_t value, int error, char text[128])
 	return text;
 }
 
+/* A descriptor that the script does not care about gets the first number free. */
+static int64_t number_for(const struct run *run, const struct script_expr *result)
+{
+	if (result->kind == EXPR_INTEGER)
+		return result->value;
+	for (int64_t k = FDS_MAX - 1; k >= 0; k--)
+		if (!run->fd[k].used)
+			return k;
+	return -1;
+}
+
+static void take_fd(struct run *run, const struct script_pending *p)
+{
+	int64_t number = number_for(run, p->event->call->result);
+	if (number >= 0 && number < FDS_MAX && run->fd[number].used)
+		tern_script_fail(run, "%s() succeeded; descriptor %jd is open already",
+			p->spec->name, (intmax_t)number);
+	tern_script_new_fd(run, p, number, (int)p->call.result);
+	if (!run->failed && p->spec->op == DRILL_ACCEPT)
+		run->code_fd = run->fd[number].live;
+}
+
+/* Its result is a number the target chose; the script's own is compared with it by name only. */
+static bool as_said(const struct script_pending *p)
+{
+	const struct script_call *call = p->event->call;
+	int64_t want = call->result->value, got = p->call.result;
+	if (call->result->kind != EXPR_INTEGER)
+		return true;
+	if (p->spec->makes_fd && want >= 0)
+		return got >= 0;
+	return want == got && (!call->error || call->error == p->call.error);
+}
+
+static void check_time(struct run *run, const struct script_pending *p)
+{
+	int64_t time = p->call.time;
+	if (time + run->set.tolerance < p->to || time > p->to + run->set.tolerance)
+		tern_script_fail(run, "%s() returned at %.6f, not at %.6f", p->spec->name,
+			(double)time / 1e9, (double)p->to / 1e9);
+}
+
 /* Compares what a call returned, and when, with what the script says. */
-static void check_outcome(struct run *run, const struct script_pending *p, struct outcome o)
+static void check_outcome(struct run *run, struct script_pending *p)
 {
 	const struct script_call *call = p->event->call;
 	char want[128], got[128];
+	int line = run->line;
 	if (run->failed)
 		return;
-	result_text(o.value, o.error, got);
-	tern_script_tell(run, "%s() = %s", call->name, got);
-	if (call->result->kind == EXPR_INTEGER &&
-		(call->result->value != o.value || (call->error && call->error != o.error)))
+	run->line = p->event->line;
+	result_text(p->call.result, p->call.error, got);
+	tern_script_note_call(run, p->call.time, "%s() = %s", call->name, got);
+	if (!as_said(p))
 		tern_script_fail(run, "%s() returned %s\n    want  %s\n    got   %s", call->name,
-			o.value < 0 ? "an error" : "another value",
+			p->call.result < 0 ? "an error" : "another value",
 			result_text(call->result->value, call->error, want), got);
-	else if (run->now + run->set.tolerance < p->to || run->now > p->to + run->set.tolerance)
-		tern_script_fail(run, "%s() returned at %.6f, not at %.6f", call->name,
-			(double)run->now / 1e9, (double)p->to / 1e9);
+	check_time(run, p);
+	if (!run->failed && p->spec->makes_fd && p->call.result >= 0)
+		take_fd(run, p);
+	if (!run->failed && p->spec->verify)
+		p->spec->verify(run, p);
+	if (!run->failed)
+		run->line = line;
+}
+
+/* --- under way --------------------------------------------------------------------------- */
+
+static void prepare(struct run *run, struct script_pending *p)
+{
+	const struct script_expr *first = tern_script_arg(p, 0);
+	for (unsigned k = 0; !p->spec->prepare && k < p->spec->max && k < 6; k++)
+		p->call.arg[k] = (intptr_t)tern_script_arg_int(run, p, k);
+	if (p->spec->prepare)
+		p->spec->prepare(run, p);
+	if (first && first->kind == EXPR_INTEGER && p->spec->op != DRILL_SOCKET &&
+		p->spec->op != DRILL_EPOLL_CREATE) {
+		int64_t number = first->value;
+		p->call.arg[0] = tern_script_live_fd(run, number);
+		p->fd = number >= 0 && number < FDS_MAX ? &run->fd[number] : NULL;
+	}
+}
+
+static void keep(struct run *run, struct script_pending *p)
+{
+	struct script_pending **tail = &run->pending;
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = p;
+}
+
+static const struct script_spec *spec_of(struct run *run, const struct script_call *call)
+{
+	const struct script_spec *spec = tern_script_spec(call->name);
+	unsigned args = 0;
+	for (const struct script_expr *arg = call->args; arg; arg = arg->next)
+		args++;
+	if (!spec)
+		tern_script_fail(run, "%s() is not known here", call->name);
+	else if (args < spec->min || args > spec->max)
+		tern_script_fail(run, "%s() takes %u arguments", call->name, spec->min);
+	return spec;
+}
+
+#define SHORTLY 50   /* ms: a call that may be over, and another that may need its descriptor */
+#define AT_LAST 2000 /* ms: a call that must be over */
+
+static void look_at(struct run *run, struct script_pending *p, int patience)
+{
+	int64_t now = run->target->now(run);
+	bool late = now > p->to + run->set.tolerance;
+	if (!p->call.finished)
+		run->target->await(run, p, late ? AT_LAST : now >= p->to ? patience : 0);
+	if (p->call.finished || !late)
+		return;
+	run->line = p->event->line;
+	tern_script_fail(run, "%s() still blocks at %.6f", p->spec->name, (double)now / 1e9);
+}
+
+static void settle(struct run *run, int patience)
+{
+	for (struct script_pending **link = &run->pending, *p; (p = *link) && !run->failed;) {
+		look_at(run, p, patience);
+		if (run->failed || !p->call.finished) {
+			link = &p->next;
+			continue;
+		}
+		*link = p->next;
+		check_outcome(run, p);
+		drop(p);
+	}
+}
+
+/* tern's own: the state of a connection, of one closed too. */
+static bool tell_state(struct run *run, struct script_pending *p)
+{
+	int64_t number = tern_script_arg_int(run, p, 0);
+	bool known =
+		number >= 0 && number < FDS_MAX && (run->fd[number].used || run->fd[number].live);
+	p->call.result = known ? run->target->state(run, run->fd[number].live) : -1;
+	p->call.finished = true;
+	p->call.time = run->target->now(run);
+	return p->call.result >= 0 || !known; /* else the target cannot tell */
 }
 
 void tern_script_call(struct run *run, const struct script_event *event, int64_t from, int64_t to)
 {
-	struct script_pending p = {.event = event, .from = from, .to = to, .alarm = INT64_MAX};
-	struct outcome o = attempt(run, &p);
-	if (!o.blocked)
-		check_outcome(run, &p, o);
-	else if (!event->time.range)
-		tern_script_fail(run, "%s() blocks", event->call->name);
-	else if (run->calls == CALLS_MAX)
-		tern_script_fail(run, "more than %d calls blocked at once", CALLS_MAX);
-	else
-		run->pending[run->calls++] = p;
+	const struct script_spec *spec = spec_of(run, event->call);
 	if (!run->failed)
-		tern_script_pump(run);
+		settle(run, SHORTLY);
+	if (run->failed)
+		return;
+	struct script_pending *p = calloc(1, sizeof *p);
+	if (!p)
+		abort();
+	*p = (struct script_pending){.event = event,
+		.spec = spec,
+		.from = from,
+		.to = to,
+		.run = run,
+		.call.op = spec->op};
+	if (spec->op == DRILL_OPS) {
+		if (tell_state(run, p))
+			check_outcome(run, p);
+		drop(p);
+		return;
+	}
+	prepare(run, p);
+	if (!run->failed)
+		run->target->call(run, p);
+	if (run->failed)
+		drop(p);
+	else if (p->call.finished) {
+		check_outcome(run, p);
+		drop(p);
+	} else {
+		keep(run, p);
+		if (!event->time.range)
+			tern_script_fail(run, "%s() blocks", spec->name);
+	}
+	tern_script_settle(run);
 }
 
-static bool retry(struct run *run, unsigned k)
+void tern_script_settle(struct run *run)
 {
-	struct script_pending *p = &run->pending[k];
-	int line = run->line;
-	run->line = p->event->line;
-	struct outcome o = attempt(run, p);
-	if (!o.blocked) {
-		check_outcome(run, p, o);
-		run->calls--;
-		memmove(p, p + 1, (run->calls - k) * sizeof *p);
-	} else if (run->now > p->to + run->set.tolerance) {
-		tern_script_fail(run, "%s() still blocks at %.6f", p->event->call->name,
-			(double)run->now / 1e9);
-	}
-	if (!run->failed)
-		run->line = line;
-	return !o.blocked;
+	settle(run, 0);
 }
 
-bool tern_script_retry(struct run *run)
+void tern_script_drop_calls(struct run *run)
 {
-	bool progress = false;
-	for (unsigned k = 0; k < run->calls && !run->failed;) {
-		bool through = retry(run, k);
-		progress |= through;
-		k += !through;
+	for (struct script_pending *p; (p = run->pending);) {
+		run->pending = p->next;
+		if (run->drill)
+			tern_drill_interrupt(run->drill, &p->call);
+		if (p->threaded) {
+			pthread_cancel(p->thread);
+			pthread_join(p->thread, NULL);
+		}
+		drop(p);
 	}
-	return progress;
 }

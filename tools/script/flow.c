@@ -22,6 +22,14 @@ static void options_to_live(const struct script_flow *flow, struct script_packet
 	}
 }
 
+static uint32_t mss_of(const struct script_packet *p)
+{
+	for (unsigned k = 0; k < p->options; k++)
+		if (p->option[k].kind == OPTION_MSS)
+			return p->option[k].value;
+	return 0;
+}
+
 /* As in packetdrill, a SYN's own numbers are absolute and all others count from it. */
 void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 {
@@ -32,8 +40,10 @@ void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 		return;
 	options_to_live(flow, p);
 	if (p->flags & FLAG_SYN) {
-		flow->renumbers |= p->seq != flow->syn_isn || !flow->has_local;
+		flow->renumbers |= p->seq != flow->syn_isn || !flow->has_local || flow->reset;
+		flow->reset = false;
 		flow->syn_isn = p->seq;
+		flow->mss = mss_of(p);
 		if (!flow->has_remote)
 			flow->remote_isn = p->seq;
 		flow->has_remote = true;
@@ -41,6 +51,7 @@ void tern_script_to_live(struct script_flow *flow, struct script_packet *p)
 			p->ack += flow->local_isn - flow->named_isn;
 		return;
 	}
+	flow->reset |= p->flags & FLAG_RST;
 	p->seq += flow->remote_isn;
 	if (p->has_ack)
 		p->ack += flow->local_isn;

@@ -13,6 +13,7 @@
 
 %code {
 #include <stdlib.h>
+#include <string.h>
 
 int tern_script_yylex(TERN_SCRIPT_YYSTYPE *value, TERN_SCRIPT_YYLTYPE *where, void *scanner);
 
@@ -32,14 +33,7 @@ static void add_quote(struct script_packet *p, uint32_t seq, uint32_t len)
 
 static struct script_option *add_option(struct script *script, int line, uint8_t kind)
 {
-	struct script_packet *p = script->packet;
-	if (p->options == SCRIPT_OPTIONS_MAX) {
-		tern_script_error(script, line, "more than %d options", SCRIPT_OPTIONS_MAX);
-		p->options = 0;
-	}
-	struct script_option *option = &p->option[p->options++];
-	option->kind = kind;
-	return option;
+	return tern_script_add_tcp_option(script, line, kind);
 }
 }
 
@@ -57,7 +51,7 @@ static struct script_option *add_option(struct script *script, int line, uint8_t
 	} stamp;
 }
 
-%token <text> OPTION_LINE "option line" COMMAND "`command`" WORD "word" STRING "string"
+%token <text> OPTION_LINE "option line" COMMAND "`command`" CODE "%{ code }%" WORD "word" STRING "string"
 %token <text> FLOAT "decimal" INTEGER "number"
 %token NOTE "note" ELLIPSIS "..."
 %token ACK "ack" WIN "win" URG "urg" ICMP "icmp" MTU "mtu" UDP "udp"
@@ -86,6 +80,9 @@ item
 	}
 	| time COMMAND {
 		tern_script_add(script, EVENT_COMMAND, @1.first_line, $1)->command = $2;
+	}
+	| time CODE {
+		tern_script_add(script, EVENT_CODE, @2.first_line, $1)->code = $2;
 	}
 	| time packet {
 		tern_script_check(script, @2.first_line, script->packet);
@@ -152,6 +149,9 @@ head
 	: direction
 	| head '[' marks ']'
 	| head '[' bytes ']'	{ add_quote(script->packet, $3.seq, $3.len); }
+	| head INTEGER '>' INTEGER {
+		tern_script_ports(script, @2.first_line, script->packet, $2, $4);
+	}
 	;
 
 direction
@@ -260,6 +260,7 @@ option
 	| FASTOPEN hex {
 		tern_script_raw(script, @1.first_line, add_option(script, @1.first_line, OPTION_FASTOPEN), $2);
 	}
+	| WORD hex		{ tern_script_named_option(script, @1.first_line, $1, $2); }
 	| KIND unsigned hex {
 		if ($2 < 2 || $2 > 255)
 			tern_script_error(script, @2.first_line, "kind is 2 to 255");
@@ -318,6 +319,10 @@ mtu
 quote
 	: %empty
 	| '[' bytes ']'		{ add_quote(script->packet, $2.seq, $2.len); }
+	| '[' UDP '(' unsigned ')' ']' {
+		add_quote(script->packet, 0, (uint32_t)$4);
+		script->packet->quotes_udp = true;
+	}
 	;
 
 list
@@ -374,6 +379,7 @@ fields
 field
 	: expr
 	| WORD '=' expr		{ $3->name = $1; $$ = $3; }
+	| WORD '(' expr ')' '=' expr { $6->name = $1; $$ = $6; }
 	;
 
 %%

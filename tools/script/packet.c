@@ -65,7 +65,7 @@ static uint8_t *put_ip(uint8_t *at, const uint8_t src[4], const uint8_t dst[4],
 	at[1] = p->ecn > 0 ? (uint8_t)p->ecn : 0;
 	put16(at + 2, IP_HEADER + len);
 	put16(at + 6, 0x4000); /* DF */
-	at[8] = TTL;
+	at[8] = p->ttl ? p->ttl : TTL;
 	at[9] = (uint8_t)p->protocol;
 	memcpy(at + 12, src, 4);
 	memcpy(at + 16, dst, 4);
@@ -311,6 +311,7 @@ const char *tern_script_decode(const struct script_addresses *addresses, const u
 	const char *wrong = get_ip(addresses, data, len);
 	if (wrong)
 		return wrong;
+	out->ttl = data[8];
 	const uint8_t *transport = data + IP_HEADER;
 	len -= IP_HEADER;
 	switch (data[9]) {

@@ -21,9 +21,11 @@ struct script_flow {
 	uint16_t local_port, remote_port;
 	bool has_local, has_remote;    /* the sequence numbers below are known; until then 0 */
 	bool renumbers;                /* tern's next SYN may have a new number */
+	bool reset;                    /* by the remote, which may open anew with its old number */
 	uint32_t local_isn, named_isn; /* on the wire, and as the script's SYN calls it */
 	uint32_t remote_isn;
 	uint32_t syn_isn; /* of the last SYN injected */
+	uint32_t mss;     /* as it said; 0: it did not */
 	bool has_stamp;
 	uint32_t stamp_base; /* on the wire minus in the script, by the first TS val compared */
 	unsigned stamps;

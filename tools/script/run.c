@@ -9,13 +9,6 @@
 /* The first remote port of connections that the script opens. */
 #define REMOTE_PORT 50000
 
-static void print(const struct run *run, const char *format, va_list args)
-{
-	fprintf(stderr, "%s:%d: ", run->script->path, run->line);
-	vfprintf(stderr, format, args);
-	putc('\n', stderr);
-}
-
 void tern_script_fail(struct run *run, const char *format, ...)
 {
 	if (run->failed)
@@ -23,19 +16,9 @@ void tern_script_fail(struct run *run, const char *format, ...)
 	run->failed = true;
 	va_list args;
 	va_start(args, format);
-	print(run, format, args);
-	va_end(args);
-}
-
-void tern_script_tell(struct run *run, const char *format, ...)
-{
-	if (!run->opts->verbose)
-		return;
-	va_list args;
-	va_start(args, format);
-	printf("%9.6f ", (double)run->now / 1e9);
-	vprintf(format, args);
-	putchar('\n');
+	fprintf(stderr, "%s:%d: ", run->script->path, run->line);
+	vfprintf(stderr, format, args);
+	putc('\n', stderr);
 	va_end(args);
 }
 
@@ -59,9 +42,11 @@ struct script_flow *tern_script_flow(struct run *run, uint16_t local_port, uint1
 /* The connection a packet of the script belongs to. */
 static struct script_flow *choose_flow(struct run *run, const struct script_packet *p)
 {
-	if (run->current && (!p->remote_port || p->remote_port == run->current->remote_port))
+	const struct script_flow *now = run->current;
+	if (now && (!p->remote_port || p->remote_port == now->remote_port) &&
+		(!p->local_port || p->local_port == now->local_port))
 		return run->current;
-	uint16_t local = run->current ? run->current->local_port : run->set.bind_port;
+	uint16_t local = p->local_port ? p->local_port : now ? now->local_port : run->set.bind_port;
 	return tern_script_flow(run, local, p->remote_port ? p->remote_port : REMOTE_PORT);
 }
 
@@ -70,22 +55,42 @@ struct seen {
 	struct script_packet packet;
 	const uint8_t *payload;
 	const char *wrong;
-	const struct script_flow *flow;
+	struct script_flow *flow;
 };
 
-static struct seen look(struct run *run, const struct script_frame *f,
+static struct script_flow *find_flow(struct run *run, const struct script_packet *p)
+{
+	for (unsigned k = 0; k < run->flows; k++)
+		if (run->flow[k].local_port == p->local_port &&
+			run->flow[k].remote_port == p->remote_port)
+			return &run->flow[k];
+	return NULL;
+}
+
+/* A connect() shows which ports it took by its SYN, a datagram by itself. */
+static struct script_flow *flow_of(struct run *run, const struct script_packet *p)
+{
+	bool syn = p->protocol == PROTOCOL_TCP && (p->flags & (FLAG_SYN | FLAG_ACK)) == FLAG_SYN;
+	struct script_flow *flow = find_flow(run, p);
+	if (syn && run->opening) {
+		run->opening--;
+		flow = tern_script_flow(run, p->local_port, p->remote_port);
+		flow->renumbers = true;
+	} else if (!flow && p->protocol == PROTOCOL_UDP) {
+		flow = tern_script_flow(run, p->local_port, p->remote_port);
+	}
+	return flow;
+}
+
+static struct seen look(struct run *run, const struct drill_frame *f,
 	const struct script_packet *want)
 {
 	struct seen s = {0};
 	s.wrong = tern_script_decode(&run->set.addresses, f->data, f->len, &s.packet, &s.payload);
-	for (unsigned k = 0; k < run->flows; k++) {
-		struct script_flow *flow = &run->flow[k];
-		if (flow->local_port != s.packet.local_port ||
-			flow->remote_port != s.packet.remote_port)
-			continue;
-		s.flow = flow;
-		tern_script_learn(flow, &s.packet, want);
-		tern_script_to_script(flow, &s.packet);
+	s.flow = s.wrong ? find_flow(run, &s.packet) : flow_of(run, &s.packet);
+	if (s.flow) {
+		tern_script_learn(s.flow, &s.packet, want);
+		tern_script_to_script(s.flow, &s.packet);
 	}
 	return s;
 }
@@ -96,30 +101,35 @@ static const char *show(const struct run *run, const struct seen *s, char text[S
 	struct script_packet p = s->packet;
 	if (p.ecn == 0)
 		p.ecn = -1;
+	p.local_port = 0;
+	p.ttl = 0;
 	if (run->flows < 2)
 		p.remote_port = 0;
 	return tern_script_packet_text(&p, text);
 }
 
-static void fail_unexpected(struct run *run, const char *when)
+static void fail_unexpected(struct run *run, const struct drill_frame *f, const char *when)
 {
-	char text[SCRIPT_TEXT];
-	struct seen s = look(run, run->sent, NULL);
-	tern_script_fail(run, "tern sent a packet that no line expects, %s\n    got   %.6f  %s%s%s",
-		when, (double)run->sent->time / 1e9, show(run, &s, text), s.wrong ? "\n    " : "",
-		s.wrong ? s.wrong : "");
+	char text[SCRIPT_TEXT], what[128], row[SCRIPT_TEXT + 64];
+	struct seen s = look(run, f, NULL);
+	snprintf(what, sizeof what, "tern sent a packet that no line expects, %s%s%s", when,
+		s.wrong ? ": " : "", s.wrong ? s.wrong : "");
+	tern_script_fail_ladder(run, what,
+		tern_script_ladder(LADDER_GOT, f->time, show(run, &s, text), row, sizeof row));
 }
 
 /* Events come in order of time, so what was sent long before this one will not be expected. */
 static bool begin(struct run *run, int64_t from)
 {
-	tern_script_advance(run, from);
-	if (!run->failed && run->sent && run->sent->time + run->set.tolerance < from)
-		fail_unexpected(run, "before this one");
+	run->target->advance(run, from);
+	tern_script_settle(run);
+	const struct drill_frame *f = run->target->held(run);
+	if (!run->failed && !run->opts->lenient && f && f->time + run->set.tolerance < from)
+		fail_unexpected(run, f, "before this one");
 	return !run->failed;
 }
 
-static void inject(struct run *run, const struct script_packet *packet)
+static void inject(struct run *run, const struct script_packet *packet, int64_t from)
 {
 	char text[SCRIPT_TEXT];
 	struct script_packet live = *packet;
@@ -129,7 +139,7 @@ static void inject(struct run *run, const struct script_packet *packet)
 		return;
 	if (packet->remote_port)
 		run->current = flow;
-	tern_script_tell(run, "%s", tern_script_packet_text(packet, text));
+	tern_script_note_packet(run, from, tern_script_packet_text(packet, text));
 	tern_script_to_live(flow, &live);
 	uint8_t *bytes = malloc(SCRIPT_PACKET_MAX);
 	if (!bytes)
@@ -137,15 +147,24 @@ static void inject(struct run *run, const struct script_packet *packet)
 	if (packet->len > SCRIPT_PACKET_MAX - 100)
 		tern_script_fail(run, "too long for a packet");
 	else
-		tern_script_inject(run, bytes,
+		run->target->inject(run, bytes,
 			tern_script_build(&run->set.addresses, &live, place, bytes));
 	free(bytes);
+	tern_script_settle(run);
+}
+
+static bool foreign_bytes(const struct run *run)
+{
+	for (unsigned k = 0; k < FDS_MAX; k++)
+		if (run->fd[k].foreign)
+			return true;
+	return false;
 }
 
 static bool check_payload(struct run *run, const struct seen *s)
 {
 	uint32_t place = tern_script_place(&s->packet);
-	for (uint32_t k = 0; k < s->packet.len; k++) {
+	for (uint32_t k = 0; k < s->packet.len && !foreign_bytes(run); k++) {
 		uint8_t want = tern_script_byte(false, place + k);
 		if (s->payload[k] == want)
 			continue;
@@ -160,61 +179,103 @@ static bool check_payload(struct run *run, const struct seen *s)
 static void fail_packet(struct run *run, const struct script_packet *want, const struct seen *s,
 	int64_t from, int64_t time, char *list)
 {
-	char wanted[SCRIPT_TEXT], got[SCRIPT_TEXT], indented[2 * SCRIPT_TEXT];
-	size_t len = 0;
+	char packet[SCRIPT_TEXT], row[SCRIPT_TEXT + 64], rest[4 * SCRIPT_TEXT];
+	size_t len = (size_t)snprintf(rest, sizeof rest, "%s\n",
+		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, packet), row,
+			sizeof row));
+	len += (size_t)snprintf(rest + len, sizeof rest - len, "%s",
+		tern_script_ladder(LADDER_GOT, time, show(run, s, packet), row, sizeof row));
 	for (char *line; (line = strsep(&list, "\n"));)
-		if (*line && len < sizeof indented)
-			len += (size_t)snprintf(indented + len, sizeof indented - len, "\n    %s",
-				line);
-	tern_script_fail(run, "not the packet expected\n    want  %.6f  %s\n    got   %.6f  %s%s",
-		(double)from / 1e9, tern_script_packet_text(want, wanted), (double)time / 1e9,
-		show(run, s, got), indented);
+		if (*line && len < sizeof rest)
+			len += (size_t)snprintf(rest + len, sizeof rest - len, "\n    %s", line);
+	tern_script_fail_ladder(run, "not the packet expected", rest);
+}
+
+/* Whether tern may send the rest of an expected packet in ones of its own: one that is larger than
+ * a segment, as Linux hands it to a device that segments. */
+static bool may_go_on(const struct run *run, const struct script_packet *want, const struct seen *s)
+{
+	uint32_t mss = s->flow && s->flow->mss ? s->flow->mss : 536;
+	return !run->set.strict_segments && want->protocol == PROTOCOL_TCP &&
+	       s->packet.protocol == PROTOCOL_TCP && want->len > mss && s->packet.len &&
+	       s->packet.len < want->len && s->packet.seq == want->seq;
 }
 
 /* In the order of what explains most: malformed, another packet, another time, other bytes. */
-static void check_packet(struct run *run, const struct script_packet *want,
-	const struct script_frame *f, int64_t from, int64_t to)
+static bool check_packet(struct run *run, const struct script_packet *want, const struct seen *s,
+	int64_t time, int64_t from, int64_t to)
 {
 	char list[SCRIPT_TEXT], text[SCRIPT_TEXT];
-	struct seen s = look(run, f, want);
 	unsigned fields =
-		tern_script_compare(want, &s.packet, run->set.tick, run->set.tolerance, list);
-	if (s.wrong)
-		snprintf(list, sizeof list, "%s", s.wrong);
-	else if (!s.flow || (!want->remote_port && s.flow != run->current))
-		snprintf(list, sizeof list, "ports: from %u to %u", s.packet.local_port,
-			s.packet.remote_port);
-	else if (!fields &&
-		 (f->time < from - run->set.tolerance || f->time > to + run->set.tolerance))
-		snprintf(list, sizeof list, "too %s by %.6f s", f->time < from ? "early" : "late",
-			(double)(f->time < from ? from - f->time : f->time - to) / 1e9);
+		tern_script_compare(want, &s->packet, run->set.tick, run->set.tolerance, list);
+	if (s->wrong)
+		snprintf(list, sizeof list, "%s", s->wrong);
+	else if (!s->flow || (!want->remote_port && s->flow != run->current))
+		snprintf(list, sizeof list, "ports: from %u to %u", s->packet.local_port,
+			s->packet.remote_port);
+	else if (!fields && (time < from - run->set.tolerance || time > to + run->set.tolerance))
+		snprintf(list, sizeof list, "too %s by %.6f s", time < from ? "early" : "late",
+			(double)(time < from ? from - time : time - to) / 1e9);
 	if (*list)
-		fail_packet(run, want, &s, from, f->time, list);
-	else if (check_payload(run, &s))
-		tern_script_tell(run, "%s", show(run, &s, text));
+		fail_packet(run, want, s, from, time, list);
+	else if (check_payload(run, s))
+		tern_script_note_packet(run, time, show(run, s, text));
+	return !run->failed;
+}
+
+static struct drill_frame *receive(struct run *run, const struct script_packet *want, int64_t from,
+	int64_t limit)
+{
+	char text[SCRIPT_TEXT], row[SCRIPT_TEXT + 64], what[80];
+	struct drill_frame *f = run->target->receive(run, limit);
+	tern_script_settle(run);
+	if (f || run->failed)
+		return f;
+	snprintf(what, sizeof what, "tern did not send this packet by %.6f", (double)limit / 1e9);
+	tern_script_fail_ladder(run, what,
+		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, text), row,
+			sizeof row));
+	return NULL;
+}
+
+/* Checks one packet sent against what is left of the expected one; whether more must follow. */
+static bool check_part(struct run *run, struct script_packet *rest, uint32_t first,
+	const struct drill_frame *f, int64_t from, int64_t to)
+{
+	struct seen s = look(run, f, rest);
+	struct script_packet part = *rest;
+	bool more = may_go_on(run, rest, &s);
+	if (more) {
+		part.len = s.packet.len;
+		part.flags &= (uint16_t)~FLAG_FIN;
+		part.has_urgent = false;
+	}
+	/* Where Linux pushes within a write depends on how it cuts it. */
+	if (more || rest->seq != first)
+		part.flags = (uint16_t)(part.flags & ~FLAG_PSH) | (s.packet.flags & FLAG_PSH);
+	if (!check_packet(run, &part, &s, f->time, from, to))
+		return false;
+	rest->seq += part.len;
+	rest->len -= part.len;
+	return more;
 }
 
 /* Returns when it was sent. */
 static int64_t expect(struct run *run, const struct script_packet *want, int64_t from, int64_t to)
 {
-	char text[SCRIPT_TEXT];
-	int64_t limit = to + run->set.tolerance;
+	struct script_packet rest = *want;
+	int64_t limit = to + run->set.tolerance, time = from;
+	bool more = true;
 	if (want->remote_port)
 		(void)choose_flow(run, want);
-	while (!run->sent && !run->failed && tern_script_step(run, limit))
-		;
-	if (run->failed)
-		return run->now;
-	struct script_frame *f = tern_script_take(run);
-	if (!f) {
-		tern_script_fail(run, "tern did not send this packet by %.6f\n    want  %.6f  %s",
-			(double)limit / 1e9, (double)from / 1e9,
-			tern_script_packet_text(want, text));
-		return run->now;
+	while (more && !run->failed) {
+		struct drill_frame *f = receive(run, &rest, from, limit);
+		if (!f)
+			return from;
+		time = f->time;
+		more = check_part(run, &rest, want->seq, f, from, to);
+		free(f);
 	}
-	int64_t time = f->time;
-	check_packet(run, want, f, from, to);
-	free(f);
 	return time;
 }
 
@@ -224,15 +285,16 @@ static int64_t run_packet(struct run *run, const struct script_event *event, int
 {
 	if (event->packet->inbound) {
 		bool good = begin(run, from);
+		const struct drill_frame *f = good ? run->target->held(run) : NULL;
 		/* Time is virtual, so what was sent before this packet is no answer to it. */
-		if (good && run->sent)
-			fail_unexpected(run, "before this packet comes");
+		if (f && !run->opts->lenient)
+			fail_unexpected(run, f, "before this packet comes");
 		else if (good)
-			inject(run, event->packet);
+			inject(run, event->packet, from);
 		return from;
 	}
 	if (event->time.kind == TIME_ANY)
-		return expect(run, event->packet, 0, run->now + PATIENCE);
+		return expect(run, event->packet, 0, run->target->now(run) + PATIENCE);
 	int64_t time = expect(run, event->packet, from, to);
 	return event->time.range ? time : from;
 }
@@ -255,25 +317,38 @@ static void run_event(struct run *run, const struct script_event *event)
 		return;
 	if (event->kind == EVENT_CALL)
 		tern_script_call(run, event, from, to);
+	else if (event->kind == EVENT_CODE)
+		tern_script_code(run, event->code);
 	else
 		tern_script_command(run, event->command);
+}
+
+static void check_fault(struct run *run)
+{
+	const char *wrong = run->target->fault(run);
+	if (wrong)
+		tern_script_fail(run, "the stack finds fault with itself: %s", wrong);
 }
 
 /* Until nothing that the script started can still go wrong. */
 static void finish(struct run *run)
 {
 	int64_t end = run->last;
-	for (unsigned k = 0; k < run->calls; k++)
-		if (run->pending[k].to > end)
-			end = run->pending[k].to;
-	tern_script_advance(run, end + run->set.tolerance);
-	if (!run->failed && run->calls) {
-		run->line = run->pending[0].event->line;
+	for (const struct script_pending *p = run->pending; p; p = p->next)
+		if (p->to > end)
+			end = p->to;
+	struct drill_frame *f =
+		run->failed ? NULL : run->target->receive(run, end + run->set.tolerance);
+	if (f && !run->opts->lenient)
+		fail_unexpected(run, f, "after the last line");
+	free(f);
+	run->target->advance(run, end + run->set.tolerance + 1);
+	tern_script_settle(run);
+	if (!run->failed && run->pending) {
+		run->line = run->pending->event->line;
 		tern_script_fail(run, "%s() is still blocked at the end",
-			run->pending[0].event->call->name);
+			run->pending->event->call->name);
 	}
-	if (!run->failed && run->sent)
-		fail_unexpected(run, "after the last line");
 }
 
 static bool open_pcap(struct run *run)
@@ -286,6 +361,16 @@ static bool open_pcap(struct run *run)
 	return run->pcap;
 }
 
+static void run_events(struct run *run)
+{
+	for (const struct script_event *e = run->script->events; e && !run->failed; e = e->next) {
+		run_event(run, e);
+		check_fault(run);
+	}
+	finish(run);
+	check_fault(run);
+}
+
 int tern_script_run(const struct script *script, const struct script_opts *opts)
 {
 	struct run *run = calloc(1, sizeof *run);
@@ -293,15 +378,18 @@ int tern_script_run(const struct script *script, const struct script_opts *opts)
 		abort();
 	run->script = script;
 	run->opts = opts;
+	run->code_fd = -1;
+	run->target = opts->so ? &tern_script_library : &tern_script_builtin;
 	int status = 2;
-	if (open_pcap(run) && tern_script_settings(run) && tern_script_open(run)) {
-		tern_script_pump(run);
-		for (const struct script_event *e = script->events; e && !run->failed; e = e->next)
-			run_event(run, e);
-		finish(run);
+	if (open_pcap(run) && tern_script_settings(run) && run->target->open(run)) {
+		run_events(run);
 		status = 0;
 	}
-	tern_script_close(run);
+	tern_script_drop_calls(run);
+	run->target->close(run);
+	tern_script_tell_left_out(run);
+	if (run->pcap)
+		fclose(run->pcap);
 	if (status == 0 && run->failed)
 		status = 1;
 	free(run);

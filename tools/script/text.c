@@ -136,6 +136,8 @@ static void say_marks(struct out *o, const struct script_packet *p)
 	static const char *const ecn[] = {"nonect", "ect1", "ect0", "ce"};
 	if (p->ecn >= 0)
 		say(o, "[%s] ", ecn[p->ecn]);
+	if (p->ttl)
+		say(o, "[ttl %u] ", p->ttl);
 	if (p->remote_port)
 		say(o, "[port %u] ", p->remote_port);
 	if (p->bad_checksum)

@@ -48,6 +48,8 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 		tcb->rttvar =
 			3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
 	tcb->backoff = 0;
+	if (tcb->side) /* timeouts of the SYN are over, or the side block would never go */
+		tcb->side->unanswered = tcb->side->unmoved = 0;
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);
 	if (!(tcb->flags & (TCB_PASSIVE | TCB_ORPHAN)))
 		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_CONNECTED));

@@ -70,6 +70,11 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
 		.ack = tcb->rcv.nxt,
 		.flags = TCP_RST | TCP_ACK,
 	};
+	if (tcb->flags & TCB_TIMESTAMPS) { /* RFC 7323 3.2: a reset should, too */
+		s.options.has = TCP_OPT_TIMESTAMP;
+		s.options.tsval = tern_timestamp_now(tcp, tcb);
+		s.options.tsecr = tcb->ts_recent;
+	}
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s, 0);
 	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s, false);
 }

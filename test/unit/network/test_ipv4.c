@@ -54,6 +54,7 @@ static const struct class classes[] = {
 };
 #define CLASSES (sizeof classes / sizeof classes[0])
 
+/* MUST-63. */
 static void every_pair_of_address_classes_from_outside_is_judged(void **state)
 {
 	(void)state;
@@ -92,6 +93,7 @@ static void on_the_loopback_only_our_own_addresses_speak(void **state)
 	net_end(&net);
 }
 
+/* MUST-63. */
 static void land_is_dropped_as_a_martian(void **state)
 {
 	(void)state;

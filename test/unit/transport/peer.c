@@ -54,13 +54,19 @@ void peer_close(struct peer *p)
 	test_heap_assert_empty(&p->heap);
 }
 
+/* Where the peer's segments go. */
+static struct tern_addr target(const struct peer *p)
+{
+	return tern_addr_is_unspecified(&p->to) ? stack_addr() : p->to;
+}
+
 static void send_packet(struct peer *p, uint8_t protocol, const uint8_t *data, uint32_t len)
 {
 	uint8_t packet[65535];
 	struct writer w = {packet};
 	struct ipv4_header h = {
 		.src = peer_addr(),
-		.dst = stack_addr(),
+		.dst = target(p),
 		.ttl = 64,
 		.tos = p->tos,
 		.protocol = protocol,
@@ -77,7 +83,7 @@ void peer_send(struct peer *p, const struct tcp_segment *s)
 {
 	uint8_t bytes[65535];
 	struct tcp_segment copy = *s;
-	struct tern_addr src = peer_addr(), dst = stack_addr();
+	struct tern_addr src = peer_addr(), dst = target(p);
 	copy.src_port = p->port;
 	copy.dst_port = p->stack_port;
 	uint32_t len = tern_tcp_emit(bytes, &copy);

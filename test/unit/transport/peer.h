@@ -22,10 +22,11 @@ struct peer {
 	uint64_t now;
 	uint16_t port; /* the peer's own */
 	uint16_t stack_port;
-	uint32_t iss;      /* the peer's initial number */
-	uint32_t seq, ack; /* the peer's SND.NXT and RCV.NXT, for peer_say() */
-	uint16_t window;   /* the peer's, as on the wire; 65535 at first */
-	bool timestamps;   /* the peer's segments carry them */
+	struct tern_addr to; /* where its segments go; unspecified: the stack */
+	uint32_t iss;        /* the peer's initial number */
+	uint32_t seq, ack;   /* the peer's SND.NXT and RCV.NXT, for peer_say() */
+	uint16_t window;     /* the peer's, as on the wire; 65535 at first */
+	bool timestamps;     /* the peer's segments carry them */
 	uint32_t tsval, tsecr;
 	uint8_t tos; /* of the peer's packets */
 	struct tern_listener listener;

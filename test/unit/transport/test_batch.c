@@ -34,6 +34,7 @@ static struct tern_tcp_info info_of(const struct peer *p)
 	return info;
 }
 
+/* MUST-19. */
 static void slow_start_doubles(void **state)
 {
 	(void)state;

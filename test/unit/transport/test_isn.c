@@ -44,6 +44,7 @@ static double chi_squared(const uint32_t *count, uint32_t buckets, uint32_t n)
 	return sum;
 }
 
+/* MUST-9. */
 static void neighbouring_tuples_numbers_are_unrelated(void **state)
 {
 	(void)state;
@@ -103,6 +104,7 @@ static void numbers_collide_as_often_as_random_ones(void **state)
 
 /* RFC 9293 3.4.1: the clock ticks every 4 us, for every tuple alike; a tuple's next number lies
  * beyond its last for as long as the clock takes to wrap. */
+/* MUST-8. */
 static void every_tuples_number_follows_the_4_us_clock(void **state)
 {
 	(void)state;
@@ -128,6 +130,7 @@ static void every_tuples_number_follows_the_4_us_clock(void **state)
 	peer_close(&p);
 }
 
+/* MUST-9, SHLD-1. */
 static void another_secret_gives_other_numbers(void **state)
 {
 	(void)state;

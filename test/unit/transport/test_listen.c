@@ -448,6 +448,27 @@ static void a_listener_answers_each_segment_as_the_rfc_says(void **state)
 	}
 }
 
+/* MUST-57. */
+static void a_syn_to_everybody_is_dropped_in_silence(void **state)
+{
+	(void)state;
+	const struct tern_addr everybody[] = {tern_addr_v4(255, 255, 255, 255),
+		tern_addr_v4(10, 0, 0, 255), tern_addr_v4(10, 0, 0, 0), tern_addr_v4(224, 0, 0, 1)};
+	for (size_t k = 0; k < sizeof everybody / sizeof *everybody; k++) {
+		struct peer p;
+		peer_open(&p);
+		peer_listen_backlog(&p, 5);
+		p.to = everybody[k];
+		peer_send(&p, &(struct tcp_segment){.seq = seq(1), .flags = TCP_SYN, .window = 9});
+		assert_false(peer_take(&p));
+		assert_int_equal(peer_connections(&p), 0);
+		assert_int_equal(peer_drops(&p, TERN_DROP_TCP_BROADCAST) +
+					 peer_drops(&p, TERN_DROP_IP_MARTIAN_DST),
+			1);
+		peer_close(&p);
+	}
+}
+
 /* RFC 9293 3.10.7.4 for SYN_RECEIVED: a wrong ACK is reset and the half-open one stays. */
 static void a_wrong_ack_resets_itself_only(void **state)
 {
@@ -515,6 +536,7 @@ static void a_syn_sent_again_is_answered_again(void **state)
 	peer_close(&p);
 }
 
+/* MUST-41. */
 static void an_exact_address_beats_the_wildcard_and_ports_are_taken_once(void **state)
 {
 	(void)state;
@@ -551,6 +573,7 @@ int main(void)
 		cmocka_unit_test(a_finished_handshake_counts_no_more_for_its_address),
 		cmocka_unit_test(closing_a_listener_resets_its_children),
 		cmocka_unit_test(a_listener_answers_each_segment_as_the_rfc_says),
+		cmocka_unit_test(a_syn_to_everybody_is_dropped_in_silence),
 		cmocka_unit_test(a_wrong_ack_resets_itself_only),
 		cmocka_unit_test(an_ack_before_the_syn_ack_is_out_is_reset),
 		cmocka_unit_test(a_syn_sent_again_is_answered_again),

@@ -388,6 +388,29 @@ static void an_idle_connection_costs_its_block_only(void **state)
 	peer_close(&p);
 }
 
+/* The SYN's timeout must not be remembered for ever: that kept the side block, and a timer. */
+static void an_idle_connection_whose_syn_was_lost_costs_no_more(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tern_memory_info info;
+	peer_open(&p);
+	peer_dial(&p);
+	assert_true(peer_expect(&p, 2 * SEC));
+	struct tcp_segment s = {.seq = seq(5),
+		.ack = seq(p.ack),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = 1000};
+	peer_send(&p, &s);
+	assert_true(peer_take(&p));
+	peer_ignore(&p, 5 * SEC);
+	assert_int_equal(peer_state(&p), TERN_TCP_ESTABLISHED);
+	tern_memory_info(p.stack, &info);
+	assert_int_equal(info.timers, 0);
+	assert_null(peer_tcb(&p)->side);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +423,7 @@ int main(void)
 		cmocka_unit_test(connections_beyond_the_budget_are_refused_and_counted),
 		cmocka_unit_test(connections_beyond_the_limit_are_refused),
 		cmocka_unit_test(an_idle_connection_costs_its_block_only),
+		cmocka_unit_test(an_idle_connection_whose_syn_was_lost_costs_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

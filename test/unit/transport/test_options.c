@@ -119,6 +119,7 @@ static void a_syn_of_ours_offers_what_the_settings_say(void **state)
 }
 
 /* RFC 9293 3.7.1 (MUST-15, SHLD-6): 536 when the SYN names none; never more than the link takes. */
+/* MUST-16, MUST-67. */
 static void the_segment_size_is_the_least_of_what_both_and_the_link_say(void **state)
 {
 	(void)state;

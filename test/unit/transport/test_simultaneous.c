@@ -71,6 +71,7 @@ static void the_same_connection(void)
 	assert_int_equal(b.snd_wscale, a.rcv_wscale);
 }
 
+/* MUST-10. */
 static void every_interleaving_of_two_opens_makes_one_connection(void **state)
 {
 	(void)state;

@@ -108,6 +108,7 @@ static void holes_are_capped(void **state)
 }
 
 /* All pointers x boundary lengths: the stream is unharmed and the state tiny (URGENT/11). */
+/* MUST-31. */
 static void no_urgent_pointer_harms(void **state)
 {
 	(void)state;

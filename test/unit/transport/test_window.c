@@ -94,6 +94,7 @@ static uint32_t fill(struct peer *p)
 
 /* RFC 9293 3.8.6.2.2: a reader of single bytes opens the window by a segment or half the buffer,
  * never by a byte. */
+/* MUST-39. */
 static void a_slow_reader_offers_no_silly_window(void **state)
 {
 	(void)state;
@@ -175,6 +176,7 @@ static void windows_are_scaled_from_the_first_ack_on(void **state)
 
 /* RFC 9293 3.8.6.2.1: into a window of little slivers goes no little segment, unless a timer says
  * that nothing better comes. */
+/* MUST-38. */
 static void slivers_of_window_are_left_alone_for_a_while(void **state)
 {
 	(void)state;
@@ -201,6 +203,7 @@ static void slivers_of_window_are_left_alone_for_a_while(void **state)
 	peer_close(&p);
 }
 
+/* MUST-34. */
 static void nothing_is_sent_beyond_the_window(void **state)
 {
 	(void)state;
@@ -244,6 +247,7 @@ static void close_window(struct peer *p)
 
 /* RFC 9293 3.8.6.1, RFC 6429: the probes back off to two minutes, and as long as they are answered
  * they go on: here for a day. */
+/* MUST-36, MUST-37. */
 static void a_closed_window_is_probed_with_backoff_and_never_given_up(void **state)
 {
 	(void)state;
@@ -271,6 +275,7 @@ static void a_closed_window_is_probed_with_backoff_and_never_given_up(void **sta
 	peer_close(&p);
 }
 
+/* MUST-20. */
 static void unanswered_probes_end_the_connection(void **state)
 {
 	(void)state;

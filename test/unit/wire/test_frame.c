@@ -25,6 +25,7 @@ static struct tern_frame unfinished(const struct bytes *b, uint16_t start, uint1
 		.csum_offset = offset};
 }
 
+/* MUST-2. */
 static void what_linux_left_to_its_device_is_finished(void **state)
 {
 	(void)state;

@@ -179,6 +179,7 @@ static void every_flipped_header_bit_is_caught(void **state)
 	bytes_free(&b);
 }
 
+/* MUST-50. */
 static void every_option_length_is_judged_by_where_it_ends(void **state)
 {
 	(void)state;

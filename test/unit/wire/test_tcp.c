@@ -110,6 +110,7 @@ static void random_segment(struct test_rand *c, struct tcp_segment *s)
 	s->len = s->data_len + !!(s->flags & TCP_SYN) + !!(s->flags & TCP_FIN);
 }
 
+/* MUST-4, MUST-69. */
 static void a_segment_survives_emit_and_parse(void **state)
 {
 	(void)state;
@@ -147,6 +148,7 @@ static void segments_of_linux_are_read_and_written_alike(void **state)
 	}
 }
 
+/* MUST-14. */
 static void a_syn_of_linux_shows_its_options(void **state)
 {
 	(void)state;
@@ -229,6 +231,7 @@ static void sweep(uint8_t *segment, size_t header_len, size_t at)
 	}
 }
 
+/* MUST-7, MUST-68. */
 static void every_data_offset_kind_length_and_place_is_judged_without_reading_past_it(void **state)
 {
 	(void)state;
@@ -265,6 +268,7 @@ static void every_data_offset_is_held_against_every_length(void **state)
 		}
 }
 
+/* MUST-7. */
 static void an_option_of_length_zero_or_one_ends_the_segment(void **state)
 {
 	(void)state;
@@ -274,6 +278,7 @@ static void an_option_of_length_zero_or_one_ends_the_segment(void **state)
 	assert_int_equal(PARSE_OPTIONS(TCP_ACK, &s, 1, 1, 1, 77), TERN_DROP_TCP_OPTIONS);
 }
 
+/* MUST-4. */
 static void nothing_after_the_end_option_is_looked_at(void **state)
 {
 	(void)state;
@@ -297,6 +302,7 @@ static void all_nine_flags_are_read_and_reserved_bits_are_not(void **state)
 	}
 }
 
+/* MUST-64. */
 static void timestamps_read_the_same_wherever_they_stand(void **state)
 {
 	(void)state;
@@ -374,6 +380,7 @@ static void a_known_kind_with_a_wrong_length_is_skipped_as_unknown(void **state)
 		}
 }
 
+/* MUST-6. */
 static void an_unknown_option_is_skipped_and_told_of(void **state)
 {
 	(void)state;
