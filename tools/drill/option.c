@@ -10,8 +10,8 @@
 #include "tools/drill/world.h"
 #include "tools/tcpinfo.h"
 
-#define SNDBUF_MIN 4608
-#define RCVBUF_MIN 2304
+#define SNDBUF_MIN     4608
+#define RCVBUF_MIN     2304
 #define CONGESTION_MAX 16 /* Linux's TCP_CA_NAME_MAX */
 
 static const struct known {
@@ -273,8 +273,8 @@ static int64_t give_congestion(struct drill *drill, const struct fd *fd,
 {
 	char name[CONGESTION_MAX] = "";
 	int64_t number;
-	if (fd->kind != FD_CONN || tern_tcp_option_get(drill->stack, fd->conn, TERN_TCP_CONGESTION,
-					   &number) != 0)
+	if (fd->kind != FD_CONN ||
+		tern_tcp_option_get(drill->stack, fd->conn, TERN_TCP_CONGESTION, &number) != 0)
 		tern_get(drill->stack, "tcp_congestion_control", &number);
 	for (unsigned n = 0; fd->kind != FD_CONN && n < fd->options; n++)
 		if (fd->option[n].option == TERN_TCP_CONGESTION)

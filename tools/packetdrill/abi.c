@@ -58,7 +58,8 @@ static void read_setting(struct machine *m, const char *name)
 		!read_line(m, "core", name, line, sizeof line))
 		return;
 	line[strcspn(line, "\n")] = 0;
-	(void)tern_set_text(tern_drill_stack(m->drill), name, line); /* out of our range: ours stays */
+	(void)tern_set_text(tern_drill_stack(m->drill), name,
+		line); /* out of our range: ours stays */
 }
 
 /* tcp_rmem and tcp_wmem: least, first, most. */
