@@ -165,6 +165,7 @@ static void look_after(struct run *run)
 	uint64_t now = tern_host_now();
 	tern_run_reap(run);
 	tern_sock_expire(run);
+	tern_run_seek(run);
 	if (now < run->sweep_at)
 		return;
 	tern_sock_sweep(run);

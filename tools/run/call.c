@@ -122,6 +122,8 @@ static struct verdict handle_socket_call(struct call *call, handler *handle)
 	if (call->fd < 0)
 		return leave_it();
 	call->sock = tern_sock_find(call->run, tern_run_cookie(call->fd));
+	if (call->sock && call->sock->sought)
+		tern_run_established(call->sock, call->fd);
 	struct verdict v = call->sock ? handle(call) : leave_it();
 	close(call->fd);
 	return v;

@@ -1,4 +1,7 @@
-/* Who has which connection: the program's processes and their descriptors, for `tern ss -p`. */
+/*
+ * Who has which connection: the program's processes and their descriptors, for `tern ss -p`, and
+ * for opens whose descriptor has moved.
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,26 +75,40 @@ static const char *program(int pid, char name[17])
 	return name;
 }
 
-/* Appends what that process has of ours. */
-static void look_at(int pid, struct known *all, json_t *owners)
+/* Calls visit for each socket that process has. */
+static void look_at(int pid, void (*visit)(void *context, uint32_t inode, int pid, int fd),
+	void *context)
 {
-	char path[64], target[64], name[17];
+	char path[64], target[64];
 	snprintf(path, sizeof path, "/proc/%d/fd", pid);
 	DIR *dir = opendir(path);
 	for (struct dirent *d; dir && (d = readdir(dir));) {
 		uint32_t inode;
-		struct known *k = NULL;
 		ssize_t n = readlinkat(dirfd(dir), d->d_name, target, sizeof target - 1);
 		target[n > 0 ? n : 0] = '\0';
 		if (sscanf(target, "socket:[%u]", &inode) == 1)
-			HASH_FIND(hh, all, &inode, sizeof inode, k);
-		if (k)
-			json_array_append_new(owners,
-				json_pack("{s:s, s:i, s:s, s:i}", "connection", k->name, "pid", pid,
-					"program", program(pid, name), "fd", atoi(d->d_name)));
+			visit(context, inode, pid, atoi(d->d_name));
 	}
 	if (dir)
 		closedir(dir);
+}
+
+struct listing {
+	struct known *all;
+	json_t *owners;
+};
+
+/* Appends it, if it is ours. */
+static void list_it(void *context, uint32_t inode, int pid, int fd)
+{
+	struct listing *listing = context;
+	struct known *k = NULL;
+	char name[17];
+	HASH_FIND(hh, listing->all, &inode, sizeof inode, k);
+	if (k)
+		json_array_append_new(listing->owners,
+			json_pack("{s:s, s:i, s:s, s:i}", "connection", k->name, "pid", pid,
+				"program", program(pid, name), "fd", fd));
 }
 
 static int by_number(const void *a, const void *b)
@@ -133,14 +150,39 @@ json_t *tern_run_owners(void *context, json_t *params)
 	if (params && (json_unpack(params, "{s?i}", "from", &from) != 0 || from < 0))
 		return NULL;
 	int *pids = processes(from, &count);
-	struct known *all = know(context);
-	json_t *owners = json_array();
-	for (; i < count && json_array_size(owners) < PAGE; i++)
-		look_at(pids[i], all, owners);
-	json_t *result = json_pack("{s:o}", "owners", owners);
+	struct listing listing = {know(context), json_array()};
+	for (; i < count && json_array_size(listing.owners) < PAGE; i++)
+		look_at(pids[i], list_it, &listing);
+	json_t *result = json_pack("{s:o}", "owners", listing.owners);
 	if (i < count)
 		json_object_set_new(result, "next", json_integer(pids[i]));
-	forget(all);
+	forget(listing.all);
 	free(pids);
 	return result;
+}
+
+static void found(void *context, uint32_t inode, int pid, int fd)
+{
+	struct run *run = context;
+	struct sock *sock = NULL;
+	HASH_FIND(by_inode, run->sought, &inode, sizeof inode, sock);
+	int copy = sock ? tern_run_find_copy(sock, pid, fd) : -1;
+	if (copy < 0)
+		return;
+	tern_run_established(sock, copy);
+	close(copy);
+}
+
+/* At most a tenth of the time goes into it, whatever the program does with its descriptors. */
+void tern_run_seek(struct run *run)
+{
+	uint64_t began = tern_host_now();
+	size_t count;
+	if (!run->sought || began < run->seek_at)
+		return;
+	int *pids = processes(1, &count);
+	for (size_t i = 0; i < count && run->sought; i++)
+		look_at(pids[i], found, run);
+	free(pids);
+	run->seek_at = tern_host_now() + 10 * (tern_host_now() - began);
 }

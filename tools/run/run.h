@@ -95,6 +95,10 @@ struct sock {
 	int end;                  /* while connecting: our end, with the preamble in it; else -1 */
 	uint32_t preamble;        /* bytes of it */
 	struct tern_watch *end_watch;
+	pid_t holder; /* the thread that connected it, and its descriptor's number */
+	int holder_fd;
+	bool sought; /* established, but the program's end was not found yet */
+	UT_hash_handle by_inode; /* of run->sought */
 	struct parked *parked; /* connect calls, accept calls */
 	/* listening */
 	struct group *group;
@@ -143,6 +147,8 @@ struct run {
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
 	uint64_t sweep_at;
+	struct sock *sought;
+	uint64_t seek_at; /* not before */
 	int rmem_max, wmem_max; /* what SO_RCVBUF and SO_SNDBUF may be on this machine */
 	uint32_t rng;
 };
@@ -232,6 +238,8 @@ bool tern_run_write(pid_t tid, uint64_t to, const void *from, size_t n);
 int tern_run_replace(const struct call *call, int at, int fd);
 /* A copy of the descriptor of a call's caller, or -1 with errno. */
 int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd);
+/* A copy of a thread's descriptor, if it is that socket; -1: it is not. */
+int tern_run_find_copy(struct sock *sock, pid_t tid, int fd);
 /* Its SO_COOKIE; 0 if it is no socket. */
 uint64_t tern_run_cookie(int fd);
 /* Forgets processes that are gone. */
@@ -284,6 +292,10 @@ struct verdict tern_run_shutdown(struct call *call);
 int tern_run_open_begin(struct run *run);
 /* Joins an established connection to our end of the socket's pair. */
 int tern_run_join(struct sock *sock, int end);
+/* The open succeeded, and fd is a descriptor of the program's end. */
+void tern_run_established(struct sock *sock, int fd);
+/* The socket's end is no longer an open's: it is the caller's, or -1. */
+int tern_run_let_go_of_end(struct sock *sock);
 
 /* --- accept.c */
 struct verdict tern_run_listen(struct call *call);
@@ -300,6 +312,8 @@ struct verdict tern_run_getsockname(struct call *call);
 struct verdict tern_run_getpeername(struct call *call);
 
 /* --- owner.c */
+/* Looks for descriptors of the sockets in run->sought, in all processes; not too often. */
+void tern_run_seek(struct run *run);
 /* The method "owners" of docs/control.md; context: the run. */
 json_t *tern_run_owners(void *context, json_t *params);
 

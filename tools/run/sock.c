@@ -38,21 +38,21 @@ struct sock *tern_sock_new(struct run *run, int fd)
 
 static void drop_connection(struct sock *sock)
 {
-	if (sock->end_watch)
-		tern_host_unwatch(sock->run->host, sock->end_watch);
-	sock->end_watch = NULL;
-	if (sock->end >= 0) { /* still connecting */
-		tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
-		tern_tcp_abort(run_stack(sock->run), sock->conn);
-		close(sock->end);
-	}
-	sock->end = -1;
+	int end = tern_run_let_go_of_end(sock);
+	if (end < 0)
+		return;
+	/* still connecting */
+	tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
+	tern_tcp_abort(run_stack(sock->run), sock->conn);
+	close(end);
 }
 
 void tern_sock_free(struct sock *sock)
 {
-	while (sock->parked)
+	while (sock->parked) { /* another thread closed it under the call */
+		tern_run_answer(sock->run, sock->parked->id, refuse(EBADF));
 		tern_sock_unpark(sock->parked);
+	}
 	if (sock->group)
 		tern_run_listen_end(sock);
 	drop_connection(sock);

@@ -50,14 +50,14 @@ void tern_run_forget_dead(struct run *run, bool all)
 }
 
 /* The process with that number, which must be a thread group's leader; NULL if it is not. While a
- * process lives its number is nobody else's; when it is new to us, the call that named it must
- * still wait after we have a hold of it. */
+ * process lives its number is nobody else's; when it is new to us, the call that named it, if one
+ * did, must still wait after we have a hold of it. */
 static struct proc *process(struct run *run, uint64_t id, pid_t pid)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return NULL;
-	struct proc *proc = tern_run_waits(run, id) ? calloc(1, sizeof *proc) : NULL;
+	struct proc *proc = !id || tern_run_waits(run, id) ? calloc(1, sizeof *proc) : NULL;
 	if (!proc) {
 		close(pidfd);
 		return NULL;
@@ -111,6 +111,15 @@ int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd)
 	if (copy < 0 && errno == ESRCH && process(run, id, (pid_t)leader))
 		copy = dup_from(run, (pid_t)leader, fd);
 	return copy;
+}
+
+int tern_run_find_copy(struct sock *sock, pid_t tid, int fd)
+{
+	int copy = tern_run_dup(sock->run, 0, tid, fd);
+	if (copy < 0 || tern_run_cookie(copy) == sock->cookie)
+		return copy;
+	close(copy);
+	return -1;
 }
 
 uint64_t tern_run_cookie(int fd)
