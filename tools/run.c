@@ -308,6 +308,7 @@ int tern_command_run(int argc, char **argv)
 		.notify = -1,
 		.rendezvous = -1,
 		.diag = -1,
+		.folder = -1,
 		.signals = -1};
 	tern_options_init(&run.options, "run");
 	int rc = parse(&run, argc, argv);

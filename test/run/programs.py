@@ -605,6 +605,43 @@ def case_connections_in_sequence():
     return f"{n} in {took:.1f} s, {supervisor} descriptors left in the supervisor"
 
 
+LISTENERS = """
+import socket, sys
+control = socket.create_connection((sys.argv[1], 9))
+for port in range(7000, 7050):
+    l = socket.create_server(("0.0.0.0", port))
+    for word in b"listens", b"closed!":
+        control.sendall(word)
+        assert control.recv(1) == b"."
+        l.close()
+"""
+
+
+def case_listener_closed():
+    """Its port refuses at once, and what waited there is reset, though the program lives on."""
+    write("listeners.py", LISTENERS)
+    control = socket.create_server((KERNEL, 9))
+    with Server(PYTHON, "listeners.py", KERNEL, tern=True, stop=None):
+        told, _ = control.accept()
+        for port in range(7000, 7050):
+            require(told.recv(7) == b"listens", "no word of a listener")
+            waits = socket.create_connection((OURS, port), 5)
+            told.sendall(b".")
+            require(told.recv(7) == b"closed!", "no word of its end")
+            try:
+                socket.create_connection((OURS, port), 5).close()
+                require(False, f"port {port} accepts, closed")
+            except ConnectionRefusedError:
+                pass
+            try:
+                got = waits.recv(1)
+                require(False, f"{got!r} from a connection that was not accepted")
+            except ConnectionResetError:
+                pass
+            told.sendall(b".")
+    return "50 closed, 50 refused"
+
+
 def case_killed():
     """kill -9 of the program: the peer sees an end or a reset, as the kernel would do it."""
     write("hold.py", "import socket, time\nl = socket.create_server(('0.0.0.0', 7))\n"

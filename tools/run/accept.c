@@ -127,6 +127,7 @@ static void post_tokens(struct group *group)
 
 void tern_run_check_listeners(struct run *run, uint16_t port)
 {
+	tern_run_hear_closed(run);
 	for (struct group *g = run->groups, *next; g; g = next) {
 		struct tern_endpoint at;
 		next = g->next;
@@ -135,7 +136,7 @@ void tern_run_check_listeners(struct run *run, uint16_t port)
 			continue;
 		for (struct sock *s = g->members, *after; s; s = after) {
 			after = s->next_member;
-			if (!tern_sock_alive(s))
+			if (s->watch < 0 && !tern_sock_alive(s))
 				tern_sock_free(s); /* with the last, the group */
 		}
 	}
@@ -232,14 +233,24 @@ static int name_it(struct sock *sock, int fd)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNIX};
 	socklen_t len = sizeof name;
-	if (sock->name_len == 0 && bind(fd, (struct sockaddr *)&name, sizeof name.ss_family) != 0)
+	if (bind(fd, (struct sockaddr *)&name, sizeof name.ss_family) != 0)
 		return errno;
 	if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
 		len - sizeof name.ss_family > sizeof sock->name)
 		return ENOBUFS;
 	sock->name_len = (unsigned)(len - sizeof name.ss_family);
 	memcpy(sock->name, (char *)&name + sizeof name.ss_family, sock->name_len);
-	return listen(fd, TOKENS_MAX) == 0 ? 0 : errno;
+	return 0;
+}
+
+static int name_and_listen(struct sock *sock, int fd)
+{
+	int error = 0;
+	if (sock->name_len == 0)
+		error = sock->run->folder >= 0 ? tern_run_watch(sock, fd) : name_it(sock, fd);
+	if (!error && listen(fd, TOKENS_MAX) != 0)
+		error = errno;
+	return error;
 }
 
 /* A listening port is shared only with others of SO_REUSEPORT. */
@@ -276,7 +287,7 @@ struct verdict tern_run_listen(struct call *call)
 		return refuse(EINVAL);
 	int error = take_port(sock, call);
 	if (!error)
-		error = name_it(sock, call->fd);
+		error = name_and_listen(sock, call->fd);
 	if (error)
 		return refuse(error);
 	struct tern_addr any4 = tern_addr_v4(0, 0, 0, 0);

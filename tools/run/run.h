@@ -11,6 +11,7 @@
  *	port.c      which ports are bound
  *	open.c      socket, bind, connect, shutdown
  *	accept.c    listen, accept
+ *	watch.c     noticing at once that a listening socket was closed
  *	name.c      getsockname, getpeername
  *	owner.c     who has which connection
  *	option.c    setsockopt, getsockopt, ioctl
@@ -40,6 +41,8 @@ struct port_hold {
 	bool held, asked_for, reuse_addr, reuse_port, listening;
 	struct port_hold *next, **link;
 };
+
+#define SOCK_NAME_MAX sizeof "/proc/self/fd/2147483647/socket"
 
 enum sock_state {
 	SOCK_FRESH, /* perhaps bound */
@@ -97,15 +100,17 @@ struct sock {
 	struct tern_watch *end_watch;
 	pid_t holder; /* the thread that connected it, and its descriptor's number */
 	int holder_fd;
-	bool sought; /* established, but the program's end was not found yet */
+	bool sought;             /* established, but the program's end was not found yet */
 	UT_hash_handle by_inode; /* of run->sought */
-	struct parked *parked; /* connect calls, accept calls */
+	struct parked *parked;   /* connect calls, accept calls */
 	/* listening */
 	struct group *group;
 	struct sock *next_member, **member_link;
-	char name[8]; /* abstract name of the program's end, its first byte 0 */
+	char name[SOCK_NAME_MAX]; /* of the program's end: a path, or abstract, its first byte 0 */
 	unsigned name_len;
-	int *tokens; /* our ends of what waits in its accept queue, oldest first */
+	int link, watch;         /* to its name, and inotify's of it; -1: none */
+	UT_hash_handle by_watch; /* of run->watched */
+	int *tokens;             /* our ends of what waits in its accept queue, oldest first */
 	unsigned token_count, token_room;
 	UT_hash_handle hh;
 };
@@ -147,8 +152,10 @@ struct run {
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
 	uint64_t sweep_at;
+	int folder, inotify; /* of names of listening sockets; folder -1: there is none */
+	struct sock *watched;
 	struct sock *sought;
-	uint64_t seek_at; /* not before */
+	uint64_t seek_at;       /* not before */
 	int rmem_max, wmem_max; /* what SO_RCVBUF and SO_SNDBUF may be on this machine */
 	uint32_t rng;
 };
@@ -306,6 +313,15 @@ void tern_run_arrived(struct group *group);
 void tern_run_check_listeners(struct run *run, uint16_t port);
 /* The socket no longer listens. */
 void tern_run_listen_end(struct sock *sock);
+
+/* --- watch.c */
+/* Where that fails, the sweep has to do. */
+void tern_run_watch_begin(struct run *run);
+/* Gives the program's socket a name, and watches it, if there is a folder for it. 0 or an errno. */
+int tern_run_watch(struct sock *sock, int fd);
+void tern_run_unwatch(struct sock *sock);
+/* Frees the listening sockets that were closed. */
+void tern_run_hear_closed(struct run *run);
 
 /* --- name.c */
 struct verdict tern_run_getsockname(struct call *call);

@@ -212,6 +212,7 @@ static int converse(struct run *run, int up, int down)
 	run->netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (!tell(down, 0) || !hear(up, &value) || value < 0 || take_listener(run, value) != 0)
 		return -1;
+	tern_run_watch_begin(run);
 	return tern_run_hide() == 0 && tern_run_open_begin(run) == 0 &&
 			       tern_run_calls_begin(run) == 0 && tell(down, 0)
 		       ? 0

@@ -31,7 +31,7 @@ struct sock *tern_sock_new(struct run *run, int fd)
 	sock->cookie = tern_run_cookie(fd);
 	struct stat st;
 	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
-	sock->end = -1;
+	sock->end = sock->link = sock->watch = -1;
 	HASH_ADD(hh, run->socks, cookie, sizeof sock->cookie, sock);
 	return sock;
 }
@@ -55,6 +55,7 @@ void tern_sock_free(struct sock *sock)
 	}
 	if (sock->group)
 		tern_run_listen_end(sock);
+	tern_run_unwatch(sock);
 	drop_connection(sock);
 	tern_port_release(&sock->hold);
 	HASH_DEL(sock->run->socks, sock);
