@@ -115,6 +115,10 @@ ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn,
  */
 ptrdiff_t tern_tcp_read(struct tern_stack *stack, struct tern_conn conn, void *data, size_t len);
 
+/* Bytes to be read up to and including the peer's last urgent one, which stays in line (RFC 6093);
+ * 0 if none is still to come. */
+uint32_t tern_tcp_urgent(const struct tern_stack *stack, struct tern_conn conn);
+
 /*
  * The same without copying. peek lends the readable bytes as at most max spans and returns how
  * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from lab import (FLOOD, HOSTILE, KERNEL, MIB, OURS, TERN, Failed, Missing, Server, check_clean, content, digest, need, number,
+from lab import (FLOOD, HOSTILE, KERNEL, MIB, OURS, TERN, Failed, Missing, SEMANTICS, Server, check_clean, content, digest, need, number,
                  on_kernel, on_tern, require, sh, write)
 
 PYTHON = "/usr/bin/python3"
@@ -605,6 +605,43 @@ def case_connections_in_sequence():
     return f"{n} in {took:.1f} s, {supervisor} descriptors left in the supervisor"
 
 
+URGENT = """
+import select, socket, sys
+serves = sys.argv[1] == "serve"
+if serves:
+    s = socket.create_server(("0.0.0.0", 7)).accept()[0]
+else:
+    s = socket.create_connection((sys.argv[2], 7))
+for i in range(100):
+    if serves == (i % 2 == 0):
+        s.sendall(b"before")
+        s.send(b"!", socket.MSG_OOB)
+        s.sendall(b"after")
+        assert s.recv(1) == b"."
+    else:
+        before = s.recv(6, socket.MSG_WAITALL)
+        select.select([], [], [s])
+        urgent = s.recv(1, socket.MSG_OOB)
+        after = s.recv(5, socket.MSG_WAITALL)
+        assert (before, urgent, after) == (b"before", b"!", b"after"), (before, urgent, after)
+        s.sendall(b".")
+"""
+
+
+def case_urgent():
+    """Urgent data with the kernel as the peer, each way and in both roles."""
+    write("urgent.py", URGENT)
+    with Server(PYTHON, "urgent.py", "serve") as kernel:
+        time.sleep(0.5)
+        on_tern(PYTHON, "urgent.py", "dial", KERNEL, timeout=30)
+        require(kernel.process.wait(10) == 0, "the kernel's side: " + kernel.output())
+    with Server(PYTHON, "urgent.py", "serve", tern=True) as tern:
+        time.sleep(1)
+        on_kernel(PYTHON, "urgent.py", "dial", OURS, timeout=30)
+        require(tern.process.wait(10) == 0, "tern's side: " + tern.output())
+    return "200 urgent bytes, each in its place"
+
+
 LISTENERS = """
 import socket, sys
 control = socket.create_connection((sys.argv[1], 9))
@@ -812,6 +849,8 @@ def case_ordinary_user():
         raise Missing("only root can become somebody else")
     sh("mknod tun c 10 200; chmod 666 tun; mount -o remount,dev . ; mount --bind tun /dev/net/tun; "
        "mkdir www; echo hello > www/hello; chmod -R a+rX .")
+    print(sh(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", TERN, "run", "-q", "--",
+              SEMANTICS, "listener_closed"]))
     write("here.sh", "id -u; /usr/bin/python3 -m http.server 8000 -d www >/dev/null 2>&1 & sleep 1\n"
           f"curl -sS http://127.0.0.1:8000/hello; curl -sS http://{OURS}:8000/hello\n"
           f"curl -sS --max-time 2 http://{KERNEL}/; echo $?; kill $!\n")

@@ -786,8 +786,8 @@ static void t_urgent(void)
 		show("urgent first", to, MSG_OOB);
 		show("read", to, 0);
 		show("read", to, 0);
-		R(urgent(from, "?"));
-		R(urgent(from, "!"));
+		R(urgent(from, "a?"));
+		R(urgent(from, "b!"));
 		show("the first of two", to, 0);
 		R(mark(to));
 		show("the second", to, MSG_OOB);
@@ -1352,6 +1352,17 @@ static void t_scm_rights(void)
 	R(read(d, buf, 100));
 }
 
+/* TCP carries no descriptors: the bytes go alone. */
+static void t_rights_ignored(void)
+{
+	struct pair p = pair();
+	R(write(p.c, "before", 6));
+	send_fd(p.c, p.l);
+	R(write(p.c, "after", 5));
+	settle();
+	R(read(p.s, buf, 100));
+}
+
 /* While it opens, the descriptor that was connected goes away: another stays, or a copy is on its
  * way to another process. */
 static void t_connect_moves(void)
@@ -1610,6 +1621,7 @@ static const struct {
 	T(listener_closed),
 	T(dup_fork_exec),
 	T(scm_rights),
+	T(rights_ignored),
 	T(connect_moves),
 	T(threads),
 	T(what_it_is),

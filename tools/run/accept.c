@@ -367,6 +367,8 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 	child->local = info.local;
 	child->remote = info.remote;
 	child->told = true;
+	child->wishes = p->sock->wishes;
+	tern_run_apply_to_end(child, ends[1]);
 	if (p->addr)
 		error = tern_run_write_addr(p->tid, &info.remote, p->addr, p->addr_len);
 	if (!error)
@@ -378,7 +380,6 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 		return error;
 	}
 	run->accepts++;
-	child->wishes = p->sock->wishes;
 	tern_run_apply_wishes(child);
 	if (tern_run_join(child, ends[0]) != 0) { /* the program has it: it will see a reset */
 		tern_tcp_abort(run_stack(run), conn);

@@ -336,6 +336,7 @@ static int renew(struct call *call)
 		return error;
 	}
 	sock->wishes = old->wishes;
+	tern_run_apply_to_end(sock, fd);
 	tern_port_move(old, sock);
 	close(call->fd);
 	call->fd = fd;

@@ -67,7 +67,7 @@ struct parked {
 struct wishes {
 	uint32_t set; /* a bit per enum tern_tcp_option */
 	int value[TERN_TCP_OPTIONS];
-	bool linger_reset, reuse_port;
+	bool linger_reset, reuse_port, oob_inline;
 };
 
 /* What a listening port is to tern: one listener, and the sockets that share it (SO_REUSEPORT). */
@@ -340,6 +340,8 @@ struct verdict tern_run_ioctl(struct call *call);
 void tern_run_options_begin(struct run *run);
 /* What was asked for with a buffer size; 0: nothing. */
 uint32_t tern_run_wish(const struct sock *sock, enum tern_tcp_option option);
+/* Sets on the program's end what of the wishes is its business. */
+void tern_run_apply_to_end(const struct sock *sock, int fd);
 /* Sets on a connection what was wished for before. */
 void tern_run_apply_wishes(struct sock *sock);
 

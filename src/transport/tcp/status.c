@@ -24,6 +24,19 @@ static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->backoff = tcb->backoff;
 }
 
+static uint32_t urgent_left(const struct tcb *tcb)
+{
+	if (!(tcb->flags & TCB_URGENT_IN) || !tcb->side)
+		return 0;
+	return seq_diff(tcb->side->rcv_up, tcb_read_next(tcb));
+}
+
+uint32_t tern_tcp_urgent(const struct tern_stack *stack, struct tern_conn conn)
+{
+	const struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(stack), conn);
+	return tcb ? urgent_left(tcb) : 0;
+}
+
 static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 {
 	out->irs = tcb->rcv.irs.v;
@@ -39,10 +52,8 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->out_of_order = tcb->side->ranges.bytes;
 	out->retransmits = tcb->side->retransmits;
 	out->recovering = tcb->side->mode != RECOVERY_OPEN;
-	tern_seq read = seq_sub(tcb->rcv.nxt, tcb->receive.len);
-	out->urgent_pending = tcb->flags & TCB_URGENT_IN;
-	if (out->urgent_pending)
-		out->urgent_left = seq_diff(tcb->side->rcv_up, read);
+	out->urgent_left = urgent_left(tcb);
+	out->urgent_pending = out->urgent_left > 0;
 }
 
 static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_tcp_info *out)

@@ -328,6 +328,12 @@ static inline tern_seq tcb_data_end(const struct tcb *tcb)
 	return seq_add(tcb_data_start(tcb), tcb->send.len);
 }
 
+/* The number of the byte that is read next: a FIN has one, too, and is not read. */
+static inline tern_seq tcb_read_next(const struct tcb *tcb)
+{
+	return seq_sub(tcb->rcv.nxt, tcb->receive.len + !!(tcb->flags & TCB_FIN_RECEIVED));
+}
+
 /* What we still offer: bytes beyond rcv.nxt. */
 static inline uint32_t tcb_offered(const struct tcb *tcb)
 {
