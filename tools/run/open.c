@@ -308,42 +308,6 @@ static struct verdict wait_for_it(struct call *call)
 	return (struct verdict){ANSWER_PARKED, 0};
 }
 
-/*
- * After a failed open Linux's socket is as good as new. Ours is not: another takes its place under
- * the same number (but not in epoll sets, and not under others that dup gave it).
- */
-static int renew(struct call *call)
-{
-	static const int options[] = {SO_RCVTIMEO, SO_SNDTIMEO};
-	struct sock *old = call->sock;
-	int nonblock = fcntl(call->fd, F_GETFL) & O_NONBLOCK ? SOCK_NONBLOCK : 0;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | nonblock, 0);
-	if (fd < 0)
-		return errno;
-	tern_run_widen(fd);
-	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-		struct timeval tv;
-		socklen_t len = sizeof tv;
-		if (getsockopt(call->fd, SOL_SOCKET, options[i], &tv, &len) == 0)
-			setsockopt(fd, SOL_SOCKET, options[i], &tv, sizeof tv);
-	}
-	struct sock *sock = tern_sock_new(call->run, fd);
-	int error = sock ? tern_run_replace(call, (int)call->arg[0], fd) : ENOMEM;
-	if (error) {
-		if (sock)
-			tern_sock_free(sock);
-		close(fd);
-		return error;
-	}
-	sock->wishes = old->wishes;
-	tern_run_apply_to_end(sock, fd);
-	tern_port_move(old, sock);
-	close(call->fd);
-	call->fd = fd;
-	call->sock = sock;
-	return 0;
-}
-
 /* connect() on a socket that has been there before: called again, or restarted after a signal. */
 static struct verdict again(struct call *call)
 {
@@ -371,6 +335,30 @@ static struct verdict again(struct call *call)
 	return leave_it();
 }
 
+static struct verdict connect_to(struct call *call, struct tern_endpoint *to)
+{
+	struct sock *sock = call->sock;
+	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
+	if (memcmp(&to->addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
+		to->addr = tern_addr_v4(127, 0, 0, 1);
+	if (tern_run_is_local(sock->run, &to->addr))
+		tern_run_check_listeners(sock->run, to->port);
+	call->run->connects++;
+	int error = open_connection(call, to);
+	return error ? refuse(error) : wait_for_it(call);
+}
+
+/* After a failed open Linux's socket is as good as new. Ours is not: another takes its place. */
+static struct verdict once_more(struct call *call, struct tern_endpoint *to)
+{
+	struct places *places = tern_run_places(call);
+	int error = places ? tern_run_renew(call, places) : ENOMEM;
+	struct verdict v = error ? refuse(error) : connect_to(call, to);
+	if (places)
+		tern_run_places_end(places, error ? -1 : call->fd);
+	return v;
+}
+
 struct verdict tern_run_connect(struct call *call)
 {
 	struct sock *sock = call->sock;
@@ -378,22 +366,9 @@ struct verdict tern_run_connect(struct call *call)
 	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &to);
 	if (error)
 		return refuse(error);
-	if (sock->state == SOCK_FAILED && sock->told) {
-		error = renew(call);
-		if (error)
-			return refuse(error);
-		sock = call->sock;
-	}
-	if (sock->state != SOCK_FRESH)
-		return again(call);
-	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
-	if (memcmp(&to.addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
-		to.addr = tern_addr_v4(127, 0, 0, 1);
-	if (tern_run_is_local(sock->run, &to.addr))
-		tern_run_check_listeners(sock->run, to.port);
-	call->run->connects++;
-	error = open_connection(call, &to);
-	return error ? refuse(error) : wait_for_it(call);
+	if (sock->state == SOCK_FAILED && sock->told)
+		return once_more(call, &to);
+	return sock->state == SOCK_FRESH ? connect_to(call, &to) : again(call);
 }
 
 /* --- shutdown -------------------------------------------------------------------------- */

@@ -75,19 +75,18 @@ static const char *program(int pid, char name[17])
 	return name;
 }
 
-/* Calls visit for each socket that process has. */
-static void look_at(int pid, void (*visit)(void *context, uint32_t inode, int pid, int fd),
-	void *context)
+void tern_run_each_fd(pid_t tid, tern_run_visit *visit, void *context)
 {
 	char path[64], target[64];
-	snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)tid);
 	DIR *dir = opendir(path);
 	for (struct dirent *d; dir && (d = readdir(dir));) {
-		uint32_t inode;
+		uint32_t inode = 0;
 		ssize_t n = readlinkat(dirfd(dir), d->d_name, target, sizeof target - 1);
 		target[n > 0 ? n : 0] = '\0';
-		if (sscanf(target, "socket:[%u]", &inode) == 1)
-			visit(context, inode, pid, atoi(d->d_name));
+		if (sscanf(target, "socket:[%u]", &inode) == 1 ||
+			strcmp(target, "anon_inode:[eventpoll]") == 0)
+			visit(context, inode, tid, atoi(d->d_name));
 	}
 	if (dir)
 		closedir(dir);
@@ -99,7 +98,7 @@ struct listing {
 };
 
 /* Appends it, if it is ours. */
-static void list_it(void *context, uint32_t inode, int pid, int fd)
+static void list_it(void *context, uint32_t inode, pid_t pid, int fd)
 {
 	struct listing *listing = context;
 	struct known *k = NULL;
@@ -152,7 +151,7 @@ json_t *tern_run_owners(void *context, json_t *params)
 	int *pids = processes(from, &count);
 	struct listing listing = {know(context), json_array()};
 	for (; i < count && json_array_size(listing.owners) < PAGE; i++)
-		look_at(pids[i], list_it, &listing);
+		tern_run_each_fd(pids[i], list_it, &listing);
 	json_t *result = json_pack("{s:o}", "owners", listing.owners);
 	if (i < count)
 		json_object_set_new(result, "next", json_integer(pids[i]));
@@ -161,7 +160,7 @@ json_t *tern_run_owners(void *context, json_t *params)
 	return result;
 }
 
-static void found(void *context, uint32_t inode, int pid, int fd)
+static void found(void *context, uint32_t inode, pid_t pid, int fd)
 {
 	struct run *run = context;
 	struct sock *sock = NULL;
@@ -182,7 +181,7 @@ void tern_run_seek(struct run *run)
 		return;
 	int *pids = processes(1, &count);
 	for (size_t i = 0; i < count && run->sought; i++)
-		look_at(pids[i], found, run);
+		tern_run_each_fd(pids[i], found, run);
 	free(pids);
 	run->seek_at = tern_host_now() + 10 * (tern_host_now() - began);
 }

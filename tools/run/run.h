@@ -10,6 +10,7 @@
  *	sock.c      what we know of each socket, by its SO_COOKIE; noticing that it was closed
  *	port.c      which ports are bound
  *	open.c      socket, bind, connect, shutdown
+ *	renew.c     a new socket in the place of one whose open failed
  *	accept.c    listen, accept
  *	watch.c     noticing at once that a listening socket was closed
  *	name.c      getsockname, getpeername
@@ -304,6 +305,14 @@ void tern_run_established(struct sock *sock, int fd);
 /* The socket's end is no longer an open's: it is the caller's, or -1. */
 int tern_run_let_go_of_end(struct sock *sock);
 
+/* --- renew.c */
+/* Where the caller has the socket: descriptors and epoll sets. NULL: no memory. */
+struct places *tern_run_places(struct call *call);
+/* Puts a new socket into the descriptors; the call goes on with that. 0 or an errno. */
+int tern_run_renew(struct call *call, const struct places *places);
+/* Puts it into the epoll sets, too, if fd is not -1, and frees the places. */
+void tern_run_places_end(struct places *places, int fd);
+
 /* --- accept.c */
 struct verdict tern_run_listen(struct call *call);
 struct verdict tern_run_accept(struct call *call);
@@ -328,6 +337,9 @@ struct verdict tern_run_getsockname(struct call *call);
 struct verdict tern_run_getpeername(struct call *call);
 
 /* --- owner.c */
+/* Calls visit for each socket, and each epoll set (inode 0), that a thread has. */
+typedef void tern_run_visit(void *context, uint32_t inode, pid_t tid, int fd);
+void tern_run_each_fd(pid_t tid, tern_run_visit *visit, void *context);
 /* Looks for descriptors of the sockets in run->sought, in all processes; not too often. */
 void tern_run_seek(struct run *run);
 /* The method "owners" of docs/control.md; context: the run. */
