@@ -113,6 +113,20 @@ static int listener(void)
 	return fd;
 }
 
+/* A listener that has no room for the next connection. */
+static int full_listener(void)
+{
+	int l = tcp();
+	bind_to(l, "127.0.0.1", 0);
+	listen(l, 0);
+	for (int i = 0; i < 3; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		dial_from(fd, "127.0.0.1", port_of(l));
+		settle();
+	}
+	return l;
+}
+
 struct pair {
 	int l, c, s;
 };
@@ -351,6 +365,51 @@ static void t_connect_again_elsewhere(void)
 	R(read(s, buf, 100));
 }
 
+static int disconnect(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int rc = connect(fd, &none, sizeof none);
+	settle();
+	return rc;
+}
+
+static void t_disconnect(void)
+{
+	struct pair p = pair();
+	int ep = epoll_create1(0), fd = tcp();
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct sockaddr_in sin;
+	socklen_t len = sizeof sin;
+	R(disconnect(fd));
+	R(epoll_ctl(ep, EPOLL_CTL_ADD, p.c, &ev));
+	R(write(p.c, "lost?", 5));
+	R(disconnect(p.c));
+	R(!!(poll_for(p.c, 0) & POLLHUP));
+	R(getpeername(p.c, (struct sockaddr *)&sin, &len));
+	P(p.s);
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	int s = FD(accept(p.l, NULL, NULL));
+	R(write(s, "again", 5));
+	e("again", ep);
+	R(read(p.c, buf, 100));
+	int port = port_of(p.l), waits = tcp();
+	R(dial_from(waits, "127.0.0.1", port));
+	R(disconnect(p.l));
+	P(waits);
+	R(dial_from(fd, "127.0.0.1", port));
+	R(accept(p.l, NULL, NULL));
+	R(bind_to(p.l, "127.0.0.1", port));
+	R(listen(p.l, 1));
+	R(dial_from(fd, "127.0.0.1", port));
+	int l = full_listener(), slow = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	R(dial_from(slow, "127.0.0.1", port_of(l)));
+	R(disconnect(slow));
+	R(!!(poll_for(slow, 0) & POLLHUP));
+	fcntl(slow, F_SETFL, 0);
+	R(dial_from(slow, "127.0.0.1", port));
+}
+
 static void t_connect_interrupted(void)
 {
 	int l = tcp(), first = tcp(), second = tcp(), fd = tcp();
@@ -375,20 +434,6 @@ static void t_connect_interrupted(void)
 	show_events("poll", poll_for(fd, 0));
 	R(get(fd, SOL_SOCKET, SO_ERROR));
 	R(dial_from(fd, "127.0.0.1", port_of(l)));
-}
-
-/* A listener that has no room for the next connection. */
-static int full_listener(void)
-{
-	int l = tcp();
-	bind_to(l, "127.0.0.1", 0);
-	listen(l, 0);
-	for (int i = 0; i < 3; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		dial_from(fd, "127.0.0.1", port_of(l));
-		settle();
-	}
-	return l;
 }
 
 static void t_connect_timeout(void)
@@ -1582,6 +1627,7 @@ static const struct {
 	T(connect_nonblocking),
 	T(connect_again),
 	T(connect_again_elsewhere),
+	T(disconnect),
 	T(connect_interrupted),
 	T(connect_timeout),
 	T(connect_write_early),

@@ -348,21 +348,48 @@ static struct verdict connect_to(struct call *call, struct tern_endpoint *to)
 	return error ? refuse(error) : wait_for_it(call);
 }
 
-/* After a failed open Linux's socket is as good as new. Ours is not: another takes its place. */
+/* After a failed open, or when its connection was dissolved (to: NULL), Linux's socket is as good
+ * as new. Ours is not: another takes its place. */
 static struct verdict once_more(struct call *call, struct tern_endpoint *to)
 {
 	struct places *places = tern_run_places(call);
 	int error = places ? tern_run_renew(call, places) : ENOMEM;
-	struct verdict v = error ? refuse(error) : connect_to(call, to);
+	struct verdict v = error ? refuse(error) : to ? connect_to(call, to) : returns(0);
 	if (places)
 		tern_run_places_end(places, error ? -1 : call->fd);
 	return v;
+}
+
+/* connect() to an address of AF_UNSPEC dissolves what there is. */
+static struct verdict disconnect(struct call *call)
+{
+	struct sock *sock = call->sock;
+	if (sock->state == SOCK_FRESH)
+		return returns(0);
+	tern_run_listen_end(sock);
+	if (sock->relay)
+		tern_relay_abort(sock->relay);
+	tern_sock_drop_open(sock);
+	answer_connects(sock, refuse(ECONNABORTED));
+	sock->state = SOCK_FAILED;
+	sock->told = true;
+	return once_more(call, NULL);
+}
+
+static bool names_no_family(const struct call *call)
+{
+	sa_family_t family;
+	return (int)call->arg[2] >= (int)sizeof family &&
+	       tern_run_read(call->tid, call->arg[1], &family, sizeof family) &&
+	       family == AF_UNSPEC;
 }
 
 struct verdict tern_run_connect(struct call *call)
 {
 	struct sock *sock = call->sock;
 	struct tern_endpoint to;
+	if (names_no_family(call))
+		return disconnect(call);
 	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &to);
 	if (error)
 		return refuse(error);

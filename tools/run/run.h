@@ -264,6 +264,8 @@ int tern_run_read_addr(const struct call *call, uint64_t addr, uint64_t len,
 /* --- sock.c */
 struct sock *tern_sock_new(struct run *run, int fd);
 struct sock *tern_sock_find(struct run *run, uint64_t cookie);
+/* If it is connecting, no longer. */
+void tern_sock_drop_open(struct sock *sock);
 /* The program has closed it: everything about it goes. */
 void tern_sock_free(struct sock *sock);
 /* Whether some process has it still. */

@@ -36,12 +36,11 @@ struct sock *tern_sock_new(struct run *run, int fd)
 	return sock;
 }
 
-static void drop_connection(struct sock *sock)
+void tern_sock_drop_open(struct sock *sock)
 {
 	int end = tern_run_let_go_of_end(sock);
 	if (end < 0)
 		return;
-	/* still connecting */
 	tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
 	tern_tcp_abort(run_stack(sock->run), sock->conn);
 	close(end);
@@ -56,7 +55,7 @@ void tern_sock_free(struct sock *sock)
 	if (sock->group)
 		tern_run_listen_end(sock);
 	tern_run_unwatch(sock);
-	drop_connection(sock);
+	tern_sock_drop_open(sock);
 	tern_port_release(&sock->hold);
 	HASH_DEL(sock->run->socks, sock);
 	free(sock);
