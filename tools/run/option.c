@@ -93,8 +93,8 @@ void tern_run_apply_wishes(struct sock *sock)
 
 void tern_run_apply_to_end(const struct sock *sock, int fd)
 {
-	int inline_ = sock->wishes.oob_inline;
-	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &inline_, sizeof inline_);
+	int in_line = sock->wishes.oob_inline;
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof in_line);
 }
 
 static int set_congestion(const struct call *call)
