@@ -236,6 +236,8 @@ void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end);
 void tern_rtt_cancel(struct tcb *tcb);
 /* Takes the sample this ACK yields, if any; ns or 0. */
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+/* What the timestamp it echoes says (RFC 7323 4), us, half a ms either way; 0: nothing. */
+uint32_t tern_rtt_echo(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg);
 /* The RTO without backoff, ns (RFC 6298 2). */
 uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
 /* As backed off after that many timeouts, with the upper bound. */
@@ -301,6 +303,23 @@ struct plan {
 /* Builds it in the frame, moves snd.nxt, tells timers and listener. */
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
+
+/* --- ecn.c (RFC 3168) -------------------------------------------------------------------- */
+
+/* What our SYN is to offer, or our SYN-ACK to accept. */
+void tern_ecn_offer(const struct tcp *tcp, struct tcb *tcb);
+/* Whether a SYN or SYN-ACK with these flags is an ECN-setup one (6.1.1). */
+bool tern_ecn_setup(uint16_t flags);
+/* The peer's SYN or SYN-ACK: every one of them must agree. */
+void tern_ecn_learn(struct tcb *tcb, uint16_t flags);
+/* The flags of our SYN or SYN-ACK, sent again or not. */
+uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
+/* Acceptable text came, with these flags, in a packet with that TOS. */
+void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
+/* An ACK with ECE came. */
+void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+/* A segment goes out: completes its flags; returns its packet's ECN bits. */
+uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
