@@ -126,7 +126,10 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb)
 			tcb->cwnd = window;
 		}
 	}
-	if (side && tern_cc_of(tcb)->resumed)
+	if (!side)
+		return;
+	side->use.round = tcb->snd.una;
+	if (tern_cc_of(tcb)->resumed)
 		tern_cc_of(tcb)->resumed(tcb, tcp->core->now);
 }
 

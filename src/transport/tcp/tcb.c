@@ -114,6 +114,7 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	memset(side, 0, sizeof *side);
 	side->recover = tcb->snd.una;
 	side->drs_at = tcp->core->now;
+	side->use.round = tcb->snd.una;
 	side->use.sent_at = side->use.full_at = now_ms(tcp);
 	tern_keepalive_heard(tcp, side);
 	tcb->side = side;
