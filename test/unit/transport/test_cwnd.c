@@ -127,8 +127,8 @@ static void what_is_not_needed_goes_by_and_by(void **state)
 static int64_t algorithm(const struct pair *t)
 {
 	int64_t value = -1;
-	assert_int_equal(tern_tcp_option_get(t->side[0].stack, t->side[0].conn,
-				 TERN_TCP_CONGESTION, &value),
+	assert_int_equal(tern_tcp_option_get(t->side[0].stack, t->side[0].conn, TERN_TCP_CONGESTION,
+				 &value),
 		0);
 	return value;
 }

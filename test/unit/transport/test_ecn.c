@@ -237,7 +237,8 @@ static void without_agreement_marks_mean_nothing(void **state)
 	peer_close(&p);
 }
 
-/* RFC 3168 6.1.2: as for a loss, once for all that was in flight, and the first new text says so. */
+/* RFC 3168 6.1.2: as for a loss, once for all that was in flight, and the first new text says so.
+ */
 static void an_echo_reduces_the_window_once(void **state)
 {
 	(void)state;
@@ -334,7 +335,9 @@ static void a_cookie_remembers_it(void **state)
 		struct tcp_segment s = {.seq = seq(7000),
 			.flags = TCP_SYN | (agreed ? BOTH : 0),
 			.window = UINT16_MAX,
-			.options = {.has = TCP_OPT_MSS | TCP_OPT_TIMESTAMP, .mss = MSS, .tsval = 5}};
+			.options = {.has = TCP_OPT_MSS | TCP_OPT_TIMESTAMP,
+				.mss = MSS,
+				.tsval = 5}};
 		peer_send(&p, &s);
 		assert_true(peer_take(&p));
 		assert_int_equal(p.last.flags & BOTH, agreed ? TCP_ECE : 0);
