@@ -129,6 +129,7 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb)
 	if (!side)
 		return;
 	side->use.round = tcb->snd.una;
+	tern_pacing_resume(tcp, tcb);
 	if (tern_cc_of(tcb)->resumed)
 		tern_cc_of(tcb)->resumed(tcb, tcp->core->now);
 }

@@ -47,6 +47,13 @@ struct cwnd_use {
 	bool reducing;    /* snd.una has not passed `reduced` */
 };
 
+/* Pacing (pacing.c). */
+struct pacing {
+	uint64_t next; /* ns: the next burst may begin */
+	uint32_t left; /* bytes of this one */
+	uint32_t wake; /* deadline, as the TCB's are: a burst is waited for */
+};
+
 union cc_state {
 	struct cubic cubic;
 	struct newreno newreno;

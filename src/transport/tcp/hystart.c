@@ -23,7 +23,7 @@ static void begin_round(const struct tcb *tcb, struct hystart *h)
 
 static void sample(struct hystart *h, const struct ack_info *ack)
 {
-	uint32_t us = ack->echo_rtt ? ack->echo_rtt : (uint32_t)(ack->rtt / 1000);
+	uint32_t us = ack->rtt ? (uint32_t)(ack->rtt / 1000) : ack->echo_rtt;
 	if (us == 0)
 		return;
 	if (h->round_min == 0 || us < h->round_min)

@@ -154,7 +154,7 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
-static bool plan_new(const struct tcp *tcp, struct tcb *tcb, struct plan *plan,
+static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	const struct tern_frame *frame)
 {
 	struct outlook o = look(tcb);
@@ -162,6 +162,8 @@ static bool plan_new(const struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
+	if (n)
+		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;

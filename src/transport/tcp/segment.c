@@ -105,6 +105,7 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 		if (tcb->side) {
 			tcb->side->flight_sent = tcb_flight(tcb);
 			tern_cwnd_sent(tcp, tcb);
+			tern_pacing_sent(tcb, plan->len);
 		}
 	}
 	if (plan->retransmit)

@@ -100,6 +100,7 @@ struct tcb_side {
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 	struct cwnd_use use;
+	struct pacing pacing;
 	union cc_state cc; /* the algorithm's own */
 };
 

@@ -304,6 +304,14 @@ struct plan {
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
 
+/* --- pacing.c ------------------------------------------------------------------------- */
+
+/* How many of the bytes that may be sent may go now; if none, it is listed again in time. */
+uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want);
+void tern_pacing_sent(struct tcb *tcb, uint32_t n);
+/* Data is about to be sent, and nothing is in flight. */
+void tern_pacing_resume(const struct tcp *tcp, struct tcb *tcb);
+
 /* --- ecn.c (RFC 3168) -------------------------------------------------------------------- */
 
 /* What our SYN is to offer, or our SYN-ACK to accept. */
@@ -341,6 +349,7 @@ void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
+void tern_timer_paced(struct tcp *tcp, struct tcb *tcb); /* the next burst is waited for */
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 /* ns until TIME_WAIT, or an orphan's FIN_WAIT_2, ends. */
 uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);
