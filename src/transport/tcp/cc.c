@@ -58,14 +58,15 @@ bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 }
 
 /*
- * RFC 3465 2.2, 2.3. After a timeout an ACK may cover what arrived long ago: one segment each.
+ * RFC 3465 2.2, 2.3. After a timeout an ACK may cover what arrived long ago, unless SACK says what is
+ * new: one segment each.
  * DEVIATES: else L is not 2 segments but none (RFC 9406 4.2 foresees it). Devices that join
  * segments make one ACK stand for many, and would be starved; counting bytes is as safe against
  * ACK division.
  */
 uint32_t tern_slow_start(struct tcb *tcb, const struct ack_info *ack)
 {
-	bool after_timeout = tcb->side->mode == RECOVERY_TIMEOUT;
+	bool after_timeout = tcb->side->mode == RECOVERY_TIMEOUT && !(tcb->flags & TCB_SACK);
 	uint32_t room = tcb->ssthresh - tcb->cwnd;
 	uint32_t grow = at_most(ack->acked, room);
 	uint32_t left = ack->acked - grow;

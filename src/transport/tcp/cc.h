@@ -30,8 +30,11 @@ struct congestion_control {
 	/* Loss or its announcement: the new slow-start threshold, bytes, at least 2 segments. Call
 	 * it through tern_cc_reduced(). */
 	uint32_t (*ssthresh)(struct tcb *tcb, uint32_t flight);
-	/* A retransmission timeout: everything begins anew. */
+	/* A retransmission timeout, after that: everything begins anew. */
 	void (*timed_out)(struct tcb *tcb);
+	/* The last reduction was for nothing: cwnd and ssthresh are what they were again; put
+	 * private state back, too. NULL if there is none. */
+	void (*undone)(struct tcb *tcb);
 	/* Data is about to be sent, and nothing has been in flight; NULL if that is nothing to it.
 	 */
 	void (*resumed)(struct tcb *tcb, uint64_t now);

@@ -145,6 +145,9 @@ static uint32_t ssthresh(struct tcb *tcb, uint32_t flight)
 {
 	struct cubic *c = &tcb->side->cc.cubic;
 	uint32_t two = 2u * tcb->mss, less = (uint32_t)((uint64_t)flight * 7 / 10);
+	c->had_epoch = c->epoch;
+	c->had_w_max = c->w_max;
+	c->had_prior = c->prior;
 	/* Fast convergence: who has less than last time makes room for others. */
 	bool shrinks = tcb->cwnd < c->w_max;
 	c->w_max = shrinks ? (uint32_t)((uint64_t)tcb->cwnd * 17 / 20) : tcb->cwnd;
@@ -156,7 +159,18 @@ static uint32_t ssthresh(struct tcb *tcb, uint32_t flight)
 /* RFC 9438 4.8: K is 0 and W_max the window at which congestion avoidance begins. */
 static void timed_out(struct tcb *tcb)
 {
-	tcb->side->cc.cubic = (struct cubic){0};
+	struct cubic *c = &tcb->side->cc.cubic;
+	c->w_max = c->prior = 0;
+	c->epoch = false;
+}
+
+/* RFC 9438 4.9: the epoch goes on, unless another has begun. */
+static void undone(struct tcb *tcb)
+{
+	struct cubic *c = &tcb->side->cc.cubic;
+	c->epoch |= c->had_epoch;
+	c->w_max = c->had_w_max;
+	c->prior = c->had_prior;
 }
 
 static void resumed(struct tcb *tcb, uint64_t now)
@@ -169,5 +183,6 @@ const struct congestion_control tern_cc_cubic = {
 	.acked = acked,
 	.ssthresh = ssthresh,
 	.timed_out = timed_out,
+	.undone = undone,
 	.resumed = resumed,
 };

@@ -29,6 +29,8 @@ struct cubic {
 	uint32_t prior;     /* cwnd_prior: up to which Reno's share grows slower */
 	uint32_t remainder; /* of growth, in bytes * cwnd */
 	bool epoch;         /* the above are of an epoch under way */
+	bool had_epoch;     /* before the last reduction, and: */
+	uint32_t had_w_max, had_prior;
 	struct hystart hystart;
 };
 

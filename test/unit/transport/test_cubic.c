@@ -224,6 +224,31 @@ static void after_a_timeout_it_begins_from_where_it_is(void **state)
 	near(segments(&f), w_cubic(500, 0, t + 0.1), 5);
 }
 
+/* RFC 9438 4.9: as if it had not been. */
+static void a_reduction_for_nothing_is_taken_back(void **state)
+{
+	(void)state;
+	for (unsigned timed_out = 0; timed_out < 2; timed_out++) {
+		struct flow f, g;
+		begin(&f, 1000, 100 * MSEC);
+		lose(&f);
+		for (unsigned i = 0; i < 20; i++)
+			round_trip(&f);
+		g = f;
+		g.tcb.side = &g.side;
+		lose(&g);
+		if (timed_out)
+			tern_cc_cubic.timed_out(&g.tcb);
+		g.tcb.cwnd = f.tcb.cwnd;
+		g.tcb.ssthresh = f.tcb.ssthresh;
+		tern_cc_cubic.undone(&g.tcb);
+		for (unsigned i = 0; i < 100; i++) {
+			round_trip(&f), round_trip(&g);
+			assert_int_equal(f.tcb.cwnd, g.tcb.cwnd);
+		}
+	}
+}
+
 static void nothing_overflows(void **state)
 {
 	(void)state;
@@ -259,6 +284,7 @@ int main(void)
 		cmocka_unit_test(it_grows_by_half_a_round_trip_at_most),
 		cmocka_unit_test(time_in_which_it_was_not_full_does_not_count),
 		cmocka_unit_test(after_a_timeout_it_begins_from_where_it_is),
+		cmocka_unit_test(a_reduction_for_nothing_is_taken_back),
 		cmocka_unit_test(nothing_overflows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
