@@ -290,6 +290,8 @@ struct dumbbell_result dumbbell_run(const struct dumbbell_opts *opts)
 	r.again = sent > 0 ? (double)(t1.again - t0.again) / sent : 0;
 	r.timeouts = t1.timeouts - t0.timeouts;
 	r.queued = through ? d->waited / (double)through / 1e6 : 0;
+	uint64_t pushed = after.pushed - before.pushed;
+	r.dropped = pushed ? (double)(after.overflowed - before.overflowed) / (double)pushed : 0;
 	r.marked = through ? (double)(after.marked - before.marked) / (double)through : 0;
 	close_all(d);
 	free(d);

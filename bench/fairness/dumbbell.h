@@ -27,6 +27,7 @@ struct dumbbell_result {
 	double jain;             /* (sum x)^2 / (n * sum x^2): 1 is fair, 1/n the worst */
 	double used;             /* of the rate, headers counted */
 	double again;            /* segments retransmitted, of all */
+	double dropped;          /* frames that found the queue full, of all */
 	double queued;           /* ms a frame waits, on average */
 	uint64_t timeouts;
 	double marked; /* of all frames */

@@ -22,6 +22,7 @@ struct choice {
 	unsigned settings_count;
 	double ecn; /* of the queue; 0: no marks */
 	uint64_t seconds;
+	uint32_t cell[3]; /* Mbit/s, RTT in ms, frames; zeroes: all of them */
 	bool table, check;
 };
 
@@ -63,9 +64,16 @@ static void show(const struct choice *c, uint64_t rate, uint64_t rtt_ms, uint32_
 	}
 	printf("{\"algorithms\":[\"%s\",\"%s\"],\"rate\":%" PRIu64 ",\"rtt_ms\":%" PRIu64
 	       ",\"queue\":%u,\"shares\":[%.0f,%.0f],\"jain\":%.4f,\"used\":%.4f,"
-	       "\"retransmitted\":%.5f,\"timeouts\":%" PRIu64 ",\"queued_ms\":%.2f,\"marked\":%.5f}\n",
-		a, b, rate, rtt_ms, queue, r->share[0], r->share[1], r->jain, r->used, r->again,
-		r->timeouts, r->queued, r->marked);
+	       "\"dropped\":%.5f,\"retransmitted\":%.5f,\"timeouts\":%" PRIu64 ",\"queued_ms\":%.2f,\"marked\":%.5f}\n",
+		a, b, rate, rtt_ms, queue, r->share[0], r->share[1], r->jain, r->used, r->dropped,
+		r->again, r->timeouts, r->queued, r->marked);
+}
+
+static void one_cell(const struct choice *c, uint64_t rate, uint64_t rtt_ms, uint32_t queue)
+{
+	struct dumbbell_result r = cell(c, rate, rtt_ms, queue);
+	show(c, rate, rtt_ms, queue, &r);
+	fflush(stdout);
 }
 
 static void all_cells(const struct choice *c)
@@ -74,14 +82,15 @@ static void all_cells(const struct choice *c)
 		printf("| algorithms | Mbit/s | RTT, ms | queue | Mbit/s each | Jain | used, %% | "
 		       "sent again, %% | timeouts | queued, ms |\n"
 		       "|---|---|---|---|---|---|---|---|---|---|\n");
+	if (c->cell[0]) {
+		one_cell(c, c->cell[0] * UINT64_C(1000000), c->cell[1], c->cell[2]);
+		return;
+	}
 	for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
 		for (size_t j = 0; j < sizeof rtts / sizeof *rtts; j++)
-			for (size_t k = 0; k < sizeof depths / sizeof *depths; k++) {
-				uint32_t queue = frames_of(rates[i], rtts[j], depths[k]);
-				struct dumbbell_result r = cell(c, rates[i], rtts[j], queue);
-				show(c, rates[i], rtts[j], queue, &r);
-				fflush(stdout);
-			}
+			for (size_t k = 0; k < sizeof depths / sizeof *depths; k++)
+				one_cell(c, rates[i], rtts[j],
+					frames_of(rates[i], rtts[j], depths[k]));
 }
 
 /* Where both have long had time to meet. */
@@ -114,9 +123,10 @@ static int check(struct choice *c)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: tern-fairness [--algorithms A[,B]] [--seconds N] [--ecn] [--table] "
+	fprintf(to, "usage: tern-fairness [--cell R,T,Q] [--algorithms A[,B]] [--seconds N] [--ecn] [--table] "
 		    "[--set NAME=VALUE]... | --check\n\n"
 		    "Two flows share one queue, in virtual time, for each rate, RTT and depth.\n\n"
+		    "  --cell R,T,Q      one cell only: Mbit/s, RTT in ms, frames that may wait\n"
 		    "  --algorithms A,B  congestion control of each; without it cubic, then reno\n"
 		    "  --seconds N       length of a run (120), the first fifth of which does not count\n"
 		    "  --ecn             the queue marks when it is 30%% full, and both ends agree to ECN\n"
@@ -157,6 +167,10 @@ static bool take(struct choice *c, int option, char *value)
 	case 't':
 		c->table = true;
 		return true;
+	case 'C':
+		return sscanf(value, "%" SCNu32 ",%" SCNu32 ",%" SCNu32 "%c", &c->cell[0],
+			       &c->cell[1], &c->cell[2], &(char){0}) == 3 &&
+		       c->cell[0] && c->cell[1] && c->cell[2];
 	case 'c':
 		c->check = true;
 		return true;
@@ -170,7 +184,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"algorithms", required_argument, 0, 'a'},
 		{"seconds", required_argument, 0, 's'}, {"ecn", no_argument, 0, 'e'},
 		{"set", required_argument, 0, 'S'}, {"table", no_argument, 0, 't'},
-		{"check", no_argument, 0, 'c'}, {"help", no_argument, 0, 'h'}, {0}};
+		{"check", no_argument, 0, 'c'}, {"cell", required_argument, 0, 'C'}, {"help", no_argument, 0, 'h'}, {0}};
 	struct choice c = {.seconds = 120};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')

@@ -205,7 +205,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	info.sacked = info.duplicate ? reported_beyond(a) : 0;
 	if (seq_gt(a->seg->ack, tcb->snd.una)) {
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
-		info.echo_rtt = tern_rtt_echo(tcp, tcb, a->seg);
+		info.echo_rtt = info.rtt ? 0 : tern_rtt_echo(tcp, tcb, a->seg);
 		advance(a, &info);
 		tern_path_confirm(tcp->ip, tcb->path);
 		timers_after(tcp, tcb);

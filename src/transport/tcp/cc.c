@@ -112,7 +112,11 @@ static uint32_t restart_window(const struct tcp *tcp, const struct tcb *tcb)
 
 static bool longer_than_rto(const struct tcp *tcp, const struct tcb *tcb, uint32_t since)
 {
-	return (uint64_t)(now_ms(tcp) - since) * MS > tern_rto(tcp, tcb);
+	uint32_t ms = now_ms(tcp) - since;
+	/* Which no RTO is shorter than: the usual case, cheaply. */
+	if (ms < (uint32_t)tcp->core->set.tcp_rto_min_ms)
+		return false;
+	return ms * MS > tern_rto(tcp, tcb);
 }
 
 /* The side block's absence is the memory of having been idle for long. */

@@ -19,7 +19,7 @@ struct ack_info {
 	bool fin_acked, syn_acked;
 	bool echoed;       /* ECE (RFC 3168), on a connection that has agreed to it */
 	uint64_t rtt;      /* ns; 0: no sample */
-	uint32_t echo_rtt; /* us, by the timestamp it echoes, a ms coarse; 0: none */
+	uint32_t echo_rtt; /* us, if rtt is 0: by the timestamp it echoes, a ms coarse; 0: none */
 	uint64_t now;      /* ns */
 };
 

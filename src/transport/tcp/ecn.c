@@ -38,8 +38,6 @@ uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again)
 /* RFC 3168 6.1.3; step seven, for text that is acceptable. */
 void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos)
 {
-	if (!tcb->ecn)
-		return;
 	if (flags & TCP_CWR)
 		tcb->ecn_echo = false;
 	if ((tos & ECN_MASK) != ECN_CE)
@@ -67,7 +65,7 @@ void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 
 uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again)
 {
-	if (!tcb->ecn || s->flags & (TCP_SYN | TCP_RST))
+	if (s->flags & (TCP_SYN | TCP_RST))
 		return 0;
 	if (tcb->ecn_echo)
 		s->flags |= TCP_ECE;

@@ -162,7 +162,7 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (n)
+	if (n && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
@@ -237,7 +237,7 @@ static bool make_ready(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb_flight(tcb) == 0 && (tcb->send.len || !tcb->side))
 		tern_cwnd_resume(tcp, tcb);
-	return tern_tcb_side(tcp, tcb);
+	return tcb->side || tern_tcb_side(tcp, tcb);
 }
 
 static bool choose(struct tcp *tcp, struct tcb *tcb, struct plan *plan,

@@ -11,7 +11,6 @@
 
 #define BURST_US     1000
 #define SEGMENTS_MIN 2
-#define RTT_MIN      2000 /* us: below, a ms' worth is a window anyway */
 
 static bool doubling(const struct tcb *tcb)
 {
@@ -41,7 +40,7 @@ uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 {
 	struct pacing *p = &tcb->side->pacing;
 	uint64_t now = tcp->core->now;
-	if (!tcp->core->set.tcp_pacing || tcb->srtt < RTT_MIN)
+	if (!tcp->core->set.tcp_pacing)
 		return want;
 	if (p->left < want && now >= p->next) {
 		uint32_t n = burst(tcb);
@@ -68,6 +67,8 @@ void tern_pacing_sent(struct tcb *tcb, uint32_t n)
 void tern_pacing_resume(const struct tcp *tcp, struct tcb *tcb)
 {
 	struct pacing *p = &tcb->side->pacing;
+	if (tcb->srtt < PACING_RTT_MIN || !tcp->core->set.tcp_pacing)
+		return;
 	uint32_t initial = (uint32_t)tcp->core->set.tcp_init_cwnd * tern_tcb_effective_mss(tcb);
 	p->left = at_most(initial, tcb->cwnd);
 	p->next = tcp->core->now + time_of(tcb, p->left);

@@ -105,7 +105,8 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 		if (tcb->side) {
 			tcb->side->flight_sent = tcb_flight(tcb);
 			tern_cwnd_sent(tcp, tcb);
-			tern_pacing_sent(tcb, plan->len);
+			if (tcb->side->pacing.left)
+				tern_pacing_sent(tcb, plan->len);
 		}
 	}
 	if (plan->retransmit)
@@ -129,7 +130,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	uint32_t mss = tern_tcb_effective_mss(tcb);
 	add_options(tcp, tcb, &s);
 	add_urgent(tcb, &s);
-	uint8_t ecn = tern_ecn_sent(tcb, &s, plan->retransmit);
+	uint8_t ecn = tcb->ecn ? tern_ecn_sent(tcb, &s, plan->retransmit) : 0;
 	if (plan->retransmit)
 		tern_trace_retransmit(tcp, tcb, plan);
 	uint32_t header_len = tern_tcp_emit(frame->data + tcb->path->header_len, &s);
