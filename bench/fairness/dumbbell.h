@@ -17,7 +17,8 @@ struct dumbbell_opts {
 	uint64_t rate;                    /* bits a second */
 	uint32_t queue, ecn;              /* frames; frames from which on it marks, 0: never */
 	double loss;
-	uint64_t start, warm_up, end; /* ns: flow k starts at k * start; what counts is in between */
+	uint64_t start, warm_up,
+		end; /* ns: flow k starts at k * start; what counts is in between */
 	uint64_t seed;
 	const char *const *settings; /* "NAME=VALUE", ended by NULL; may be NULL */
 };

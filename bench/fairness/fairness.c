@@ -56,7 +56,8 @@ static void show(const struct choice *c, uint64_t rate, uint64_t rtt_ms, uint32_
 {
 	const char *a = c->algorithm[0], *b = c->algorithm[1];
 	if (c->table) {
-		printf("| %s, %s | %" PRIu64 " | %" PRIu64 " | %u | %.1f + %.1f | %.3f | %.1f | %.2f | "
+		printf("| %s, %s | %" PRIu64 " | %" PRIu64
+		       " | %u | %.1f + %.1f | %.3f | %.1f | %.2f | "
 		       "%" PRIu64 " | %.1f |\n",
 			a, b, rate / 1000000, rtt_ms, queue, r->share[0] / 1e6, r->share[1] / 1e6,
 			r->jain, 100 * r->used, 100 * r->again, r->timeouts, r->queued);
@@ -64,7 +65,8 @@ static void show(const struct choice *c, uint64_t rate, uint64_t rtt_ms, uint32_
 	}
 	printf("{\"algorithms\":[\"%s\",\"%s\"],\"rate\":%" PRIu64 ",\"rtt_ms\":%" PRIu64
 	       ",\"queue\":%u,\"shares\":[%.0f,%.0f],\"jain\":%.4f,\"used\":%.4f,"
-	       "\"dropped\":%.5f,\"retransmitted\":%.5f,\"timeouts\":%" PRIu64 ",\"queued_ms\":%.2f,\"marked\":%.5f}\n",
+	       "\"dropped\":%.5f,\"retransmitted\":%.5f,\"timeouts\":%" PRIu64
+	       ",\"queued_ms\":%.2f,\"marked\":%.5f}\n",
 		a, b, rate, rtt_ms, queue, r->share[0], r->share[1], r->jain, r->used, r->dropped,
 		r->again, r->timeouts, r->queued, r->marked);
 }
@@ -123,16 +125,20 @@ static int check(struct choice *c)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: tern-fairness [--cell R,T,Q] [--algorithms A[,B]] [--seconds N] [--ecn] [--table] "
+	fprintf(to, "usage: tern-fairness [--cell R,T,Q] [--algorithms A[,B]] [--seconds N] "
+		    "[--ecn] [--table] "
 		    "[--set NAME=VALUE]... | --check\n\n"
 		    "Two flows share one queue, in virtual time, for each rate, RTT and depth.\n\n"
 		    "  --cell R,T,Q      one cell only: Mbit/s, RTT in ms, frames that may wait\n"
 		    "  --algorithms A,B  congestion control of each; without it cubic, then reno\n"
-		    "  --seconds N       length of a run (120), the first fifth of which does not count\n"
-		    "  --ecn             the queue marks when it is 30%% full, and both ends agree to ECN\n"
+		    "  --seconds N       length of a run (120), the first fifth of which does not "
+		    "count\n"
+		    "  --ecn             the queue marks when it is 30%% full, and both ends agree "
+		    "to ECN\n"
 		    "  --set NAME=VALUE  a setting of every stack\n"
 		    "  --table           Markdown instead of JSON\n"
-		    "  --check           a few cells: exit status 1 unless Jain's index is 0.95 and the\n"
+		    "  --check           a few cells: exit status 1 unless Jain's index is 0.95 "
+		    "and the\n"
 		    "                    path is 85%% used in each\n");
 	return status;
 }
@@ -184,7 +190,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"algorithms", required_argument, 0, 'a'},
 		{"seconds", required_argument, 0, 's'}, {"ecn", no_argument, 0, 'e'},
 		{"set", required_argument, 0, 'S'}, {"table", no_argument, 0, 't'},
-		{"check", no_argument, 0, 'c'}, {"cell", required_argument, 0, 'C'}, {"help", no_argument, 0, 'h'}, {0}};
+		{"check", no_argument, 0, 'c'}, {"cell", required_argument, 0, 'C'},
+		{"help", no_argument, 0, 'h'}, {0}};
 	struct choice c = {.seconds = 120};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')

@@ -58,11 +58,10 @@ bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 }
 
 /*
- * RFC 3465 2.2, 2.3. After a timeout an ACK may cover what arrived long ago, unless SACK says what is
- * new: one segment each.
- * DEVIATES: else L is not 2 segments but none (RFC 9406 4.2 foresees it). Devices that join
- * segments make one ACK stand for many, and would be starved; counting bytes is as safe against
- * ACK division.
+ * RFC 3465 2.2, 2.3. After a timeout an ACK may cover what arrived long ago, unless SACK says what
+ * is new: one segment each. DEVIATES: else L is not 2 segments but none (RFC 9406 4.2 foresees it).
+ * Devices that join segments make one ACK stand for many, and would be starved; counting bytes is
+ * as safe against ACK division.
  */
 uint32_t tern_slow_start(struct tcb *tcb, const struct ack_info *ack)
 {

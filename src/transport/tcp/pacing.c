@@ -1,7 +1,7 @@
 /*
- * Pacing: new data leaves at a rate in proportion to cwnd / RTT, not a window at once, so that short
- * queues need not hold what ACKs let out together. As Linux: twice that rate while the window may
- * double in a round trip, 1.2 times after.
+ * Pacing: new data leaves at a rate in proportion to cwnd / RTT, not a window at once, so that
+ * short queues need not hold what ACKs let out together. As Linux: twice that rate while the window
+ * may double in a round trip, 1.2 times after.
  *
  * What goes out together is a burst: about a ms' worth, at least two segments. A burst takes as
  * long as the rate says; the next may begin when that time is over. Then the timer lists the
@@ -36,20 +36,23 @@ static uint32_t burst(const struct tcb *tcb)
 	return n < tcb->cwnd ? (uint32_t)n : tcb->cwnd;
 }
 
+/* A timer that was late does not slow it down: one burst is made up for. */
+static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
+{
+	uint32_t n = burst(tcb);
+	uint64_t takes = time_of(tcb, n), late = now - p->next;
+	p->left = late < takes ? n : 2 * n;
+	p->next = (late < takes ? p->next : now) + takes;
+}
+
 uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 {
 	struct pacing *p = &tcb->side->pacing;
 	uint64_t now = tcp->core->now;
 	if (!tcp->core->set.tcp_pacing)
 		return want;
-	if (p->left < want && now >= p->next) {
-		uint32_t n = burst(tcb);
-		uint64_t took = time_of(tcb, n);
-		/* A timer that was a little late does not slow it down. */
-		bool late = now - p->next < took;
-		p->next = (late ? p->next : now) + took;
-		p->left = n;
-	}
+	if (p->left < want && now >= p->next)
+		begin_burst(tcb, p, now);
 	if (p->left < at_most(want, tcb->mss)) {
 		tern_timer_paced(tcp, tcb);
 		return 0;

@@ -308,7 +308,8 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 
 #define PACING_RTT_MIN 2000 /* us: below, a ms' worth is a window anyway */
 
-/* With at least that RTT: how many of the bytes that may be sent may go now; if none, it is listed again in time. */
+/* With at least that RTT: how many of the bytes that may be sent may go now; if none, it is listed
+ * again in time. */
 uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want);
 void tern_pacing_sent(struct tcb *tcb, uint32_t n);
 /* Data is about to be sent, and nothing is in flight. */
@@ -324,7 +325,8 @@ bool tern_ecn_setup(uint16_t flags);
 void tern_ecn_learn(struct tcb *tcb, uint16_t flags);
 /* The flags of our SYN or SYN-ACK, sent again or not. */
 uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
-/* On a connection that has agreed: acceptable text came, with these flags, in a packet with that TOS. */
+/* On a connection that has agreed: acceptable text came, with these flags, in a packet with that
+ * TOS. */
 void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
 /* An ACK with ECE came. */
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
