@@ -217,8 +217,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	info.window_changed = update_window(a, info.acked > 0);
 	if (info.window_changed)
 		window_changed(tcp, tcb);
-	info.echoed = tcb->ecn && a->seg->flags & TCP_ECE;
-	if (info.echoed)
+	if (tcb->ecn && a->seg->flags & TCP_ECE)
 		tern_ecn_echoed(tcp, tcb, &info);
 	tern_recovery_ack(tcp, tcb, &info);
 	if (info.acked) {

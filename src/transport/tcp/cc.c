@@ -49,8 +49,7 @@ int tern_congestion_number(const char *name)
 bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 {
 	const struct cwnd_use *use = &tcb->side->use;
-	bool open = tcb->side->mode == RECOVERY_OPEN;
-	if (ack->echoed || (open && use->reducing))
+	if (use->reducing && tcb->side->mode == RECOVERY_OPEN)
 		return false;
 	if (tcb->cwnd < tcb->ssthresh)
 		return use->limited || ack->flight >= tcb->cwnd / 2;

@@ -17,7 +17,6 @@ struct ack_info {
 	uint32_t sacked; /* a duplicate's bytes reported beyond the hole (RFC 2018) */
 	bool window_changed;
 	bool fin_acked, syn_acked;
-	bool echoed;       /* ECE (RFC 3168), on a connection that has agreed to it */
 	uint64_t rtt;      /* ns; 0: no sample */
 	uint32_t echo_rtt; /* us, if rtt is 0: by the timestamp it echoes, a ms coarse; 0: none */
 	uint64_t now;      /* ns */

@@ -246,7 +246,30 @@ static void a_reduction_for_nothing_is_taken_back(void **state)
 			round_trip(&f), round_trip(&g);
 			assert_int_equal(f.tcb.cwnd, g.tcb.cwnd);
 		}
+		f.tcb.cwnd = g.tcb.cwnd = 900 * MSS; /* so that fast convergence compares */
+		lose(&f), lose(&g);
+		assert_int_equal(f.side.cc.cubic.w_max, g.side.cc.cubic.w_max);
+		assert_int_equal(f.side.cc.cubic.prior, g.side.cc.cubic.prior);
 	}
+}
+
+/* A byte a thousand ACKs: near the plateau growth is that slow. */
+static void nothing_is_lost_in_rounding(void **state)
+{
+	(void)state;
+	struct flow f;
+	begin(&f, 1000, 200 * MSEC);
+	struct cubic *c = &f.side.cc.cubic;
+	*c = (struct cubic){.epoch = true,
+		.epoch_at = f.now,
+		.seen_at = f.now,
+		.origin = f.tcb.cwnd + 500,
+		.k = 200, /* when the next round trip is over */
+		.prior = f.tcb.cwnd};
+	for (unsigned i = 0; i < 1000; i++)
+		ack(&f, MSS);
+	/* 500 * (1 - 1/e), and no more than each ACK could add of it */
+	assert_in_range(f.tcb.cwnd, 1000 * MSS + 310, 1000 * MSS + 500);
 }
 
 static void nothing_overflows(void **state)
@@ -285,6 +308,7 @@ int main(void)
 		cmocka_unit_test(time_in_which_it_was_not_full_does_not_count),
 		cmocka_unit_test(after_a_timeout_it_begins_from_where_it_is),
 		cmocka_unit_test(a_reduction_for_nothing_is_taken_back),
+		cmocka_unit_test(nothing_is_lost_in_rounding),
 		cmocka_unit_test(nothing_overflows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

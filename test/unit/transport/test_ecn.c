@@ -299,6 +299,9 @@ static void a_loss_that_was_announced_counts_once(void **state)
 	peer_drain(&p);
 	ack(&p, TCP_ECE, 1);
 	assert_int_equal(peer_info(&p).ssthresh, 5 * MSS);
+	/* Five in flight, and then the seventh of the first ten is missing. */
+	ack(&p, 0, 5);
+	assert_int_equal(peer_drain(&p), 1);
 	for (unsigned i = 0; i < 3; i++)
 		ack(&p, TCP_ECE, 0);
 	assert_true(peer_info(&p).recovering);

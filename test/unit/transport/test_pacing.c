@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #define MSS  1000u
+#define USEC UINT64_C(1000)
 #define TICK (UINT64_C(1) << WHEEL_TICK_LOG2)
 
 static uint8_t data[400 * MSS];
@@ -133,22 +134,25 @@ static void after_slow_start_it_is_slower(void **state)
 static void a_late_timer_costs_nothing(void **state)
 {
 	(void)state;
-	struct peer p;
-	unsigned sent = 0;
-	open_sending(&p, 40 * MSEC, 1);
-	peer_drain(&p);
-	struct tcb *tcb = peer_tcb(&p);
-	tcb->cwnd = tcb->ssthresh = 300 * MSS;
-	peer_wait(&p, 40 * MSEC);
-	ack(&p, 9);
-	for (unsigned ms = 0; ms < 20; ms++) { /* woken at each ms, whenever it was due */
-		unsigned n = peer_drain(&p);
-		assert_true(n <= 18);
-		sent += n;
-		peer_wait(&p, MSEC);
+	for (uint64_t turn = 600 * USEC; turn <= MSEC; turn += 100 * USEC) {
+		struct peer p;
+		unsigned sent = 0;
+		open_sending(&p, 40 * MSEC, 1);
+		peer_drain(&p);
+		struct tcb *tcb = peer_tcb(&p);
+		tcb->cwnd = tcb->ssthresh = 300 * MSS;
+		peer_wait(&p, 40 * MSEC);
+		ack(&p, 9);
+		/* Woken once a turn, whenever it was due. */
+		for (uint64_t at = 0; at < 20 * MSEC; at += turn) {
+			unsigned n = peer_drain(&p);
+			assert_true(n <= 18);
+			sent += n;
+			peer_wait(&p, turn);
+		}
+		assert_in_range(sent, 9 * 20 - 18, 9 * 20 + 18);
+		peer_close(&p);
 	}
-	assert_in_range(sent, 9 * 20 - 18, 9 * 20 + 18);
-	peer_close(&p);
 }
 
 static void short_paths_and_who_asks_not_to_are_not_paced(void **state)
