@@ -12,6 +12,9 @@
 /* A link header and the largest IP packet, rounded up to whole cache lines. */
 #define FRAME_ROOM 65600
 
+#define TCP_FLAGS 13 /* where they are in the header */
+#define TCP_CWR   0x80
+
 struct framefd {
 	struct tern_device device; /* first */
 	uint8_t *buffers; /* TERN_DEVICE_BATCH of FRAME_ROOM; touched only as far as used */
@@ -90,6 +93,9 @@ static void write_header(const struct tern_frame *frame, struct virtio_net_hdr *
 	}
 	if (frame->gso_size) {
 		h->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+		/* CWR is to stay on the first segment only: not every device that cuts knows. */
+		if (frame->csum_start && frame->data[frame->csum_start + TCP_FLAGS] & TCP_CWR)
+			h->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 		h->gso_size = frame->gso_size;
 		h->hdr_len = frame->header_len;
 	}

@@ -12,6 +12,7 @@
 #include <tern/stack.h>
 
 #include "host/flights.h"
+#include "host/mark.h"
 #include "host/segment.h"
 
 /* Whatever the delay, no more is kept; beyond it frames count as overflowed. */
@@ -27,6 +28,7 @@ enum chance {
 	CHANCE_DUPLICATE,
 	CHANCE_CORRUPT,
 	CHANCE_BIT,
+	CHANCE_MARK,
 	CHANCES
 };
 
@@ -78,7 +80,7 @@ struct tern_wire *tern_wire_new(const struct tern_impair_spec *spec, uint64_t se
 		wire->random[i] = draw(wire, (enum chance)i);
 	wire->transparent = !(spec->loss > 0 || spec->burst_enter > 0 || spec->delay ||
 			      spec->jitter || spec->reorder > 0 || spec->duplicate > 0 ||
-			      spec->corrupt > 0 || spec->rate);
+			      spec->corrupt > 0 || spec->mark > 0 || spec->rate);
 	if (spec->rate == 0)
 		return wire;
 	/* The frame being sent does not wait. */
@@ -160,8 +162,14 @@ static uint64_t arrival(struct tern_wire *wire, uint64_t leave, bool spared)
 	return at;
 }
 
+/* What becomes of a frame besides. */
+struct fate {
+	bool corrupted, marked;
+};
+
 /* Sends a frame on its way; false when there is no memory for it. */
-static bool fly(struct tern_wire *wire, const struct tern_frame *frame, uint64_t at, bool corrupted)
+static bool fly(struct tern_wire *wire, const struct tern_frame *frame, uint64_t at,
+	struct fate fate)
 {
 	if (wire->flights.bytes > IN_FLIGHT_BYTES_MAX)
 		return false;
@@ -174,12 +182,23 @@ static bool fly(struct tern_wire *wire, const struct tern_frame *frame, uint64_t
 	flight->frame.gso_size = frame->gso_size;
 	flight->frame.header_len = frame->header_len;
 	flight->frame.csum_valid = frame->csum_valid;
-	if (corrupted && frame->len)
+	if (fate.marked && tern_mark_ce(&flight->frame))
+		wire->stats.marked++;
+	if (fate.corrupted && frame->len)
 		corrupt(wire, &flight->frame);
 	if (tern_flights_add(&wire->flights, flight, at))
 		return true;
 	free(flight);
 	return false;
+}
+
+/* A queue that is long says so, as an AQM would. */
+static bool marks(struct tern_wire *wire)
+{
+	const struct tern_impair_spec *s = &wire->spec;
+	/* The frame being sent does not wait. */
+	bool long_queue = s->mark_above && wire->leaves_count > s->mark_above + 1;
+	return hit(wire, CHANCE_MARK, s->mark) || long_queue;
 }
 
 static void carry(struct tern_wire *wire, const struct tern_frame *frame, uint64_t now)
@@ -196,10 +215,12 @@ static void carry(struct tern_wire *wire, const struct tern_frame *frame, uint64
 		return;
 	}
 	uint64_t at = arrival(wire, leave, spared);
-	if (!fly(wire, frame, at, !spared && hit(wire, CHANCE_CORRUPT, s->corrupt)))
+	struct fate fate = {!spared && hit(wire, CHANCE_CORRUPT, s->corrupt),
+		!spared && marks(wire)};
+	if (!fly(wire, frame, at, fate))
 		wire->stats.overflowed++;
 	else if (!spared && hit(wire, CHANCE_DUPLICATE, s->duplicate) &&
-		 fly(wire, frame, at, false))
+		 fly(wire, frame, at, (struct fate){.marked = fate.marked}))
 		wire->stats.duplicated++;
 }
 

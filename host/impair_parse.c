@@ -24,6 +24,9 @@ const char tern_impair_help[] =
 	"  corrupt=P                one random bit of a frame is flipped\n"
 	"  rate=R                   bits a second (100mbit, 1gbit)\n"
 	"  queue=N                  frames that may wait for the rate; more are dropped (1000)\n"
+	"  ecn=P, ecn=N             ECN-capable packets are marked with probability P, or "
+	"while\n"
+	"                           more than N frames wait for the rate\n"
 	"  after=N                  chance spares the first N frames; delay and rate do not\n";
 
 struct parse {
@@ -157,8 +160,21 @@ static bool queue(struct parse *p, const char *value)
 	return true;
 }
 
+static bool ecn(struct parse *p, const char *value)
+{
+	uint64_t n;
+	if (strpbrk(value, "%."))
+		return probability(p, "ecn", value, &p->spec->mark);
+	if (!count(p, "ecn", value, QUEUE_MAX, &n))
+		return false;
+	if (n == 0)
+		return fail(p, "ecn: wants a probability such as 1%%, or at least 1 frame");
+	p->spec->mark_above = (uint32_t)n;
+	return true;
+}
+
 static const char *const keys[] = {"loss", "burst", "delay", "jitter", "reorder", "duplicate",
-	"corrupt", "rate", "queue", "after"};
+	"corrupt", "rate", "queue", "ecn", "after"};
 #define KEYS (sizeof keys / sizeof keys[0])
 
 static bool assign(struct parse *p, unsigned key, char *value)
@@ -186,6 +202,8 @@ static bool assign(struct parse *p, unsigned key, char *value)
 		return rate(p, name, value, &s->rate);
 	case 8:
 		return queue(p, value);
+	case 9:
+		return ecn(p, value);
 	default:
 		return count(p, name, value, UINT32_MAX, &s->after);
 	}
@@ -207,7 +225,7 @@ static bool item(struct parse *p, char *text, unsigned *seen)
 	return fail(p,
 		"\"%s\": no such impairment; there are loss, burst, delay, jitter, reorder, "
 		"duplicate, "
-		"corrupt, rate, queue and after",
+		"corrupt, rate, queue, ecn and after",
 		text);
 }
 
@@ -218,6 +236,8 @@ static bool whole(struct parse *p)
 		return fail(p, "jitter: larger than the delay");
 	if (s->queue && !s->rate)
 		return fail(p, "queue: means nothing without a rate");
+	if (s->mark_above && !s->rate)
+		return fail(p, "ecn: a number of frames means nothing without a rate");
 	if (s->reorder > 0 && s->delay == 0 && s->reorder_gap == 0)
 		s->reorder_gap = REORDER_GAP_DEFAULT;
 	return true;

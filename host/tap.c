@@ -174,8 +174,8 @@ static int configure(int fd, const struct tern_device_opts *opts, bool made,
 	if (rc == 0)
 		rc = bring_up(sock, &ifr);
 	close(sock);
-	if (rc == 0 &&
-		ioctl(fd, TUNSETOFFLOAD, opts->no_offload ? 0 : TUN_F_CSUM | TUN_F_TSO4) != 0)
+	if (rc == 0 && ioctl(fd, TUNSETOFFLOAD,
+			       opts->no_offload ? 0 : TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN) != 0)
 		rc = tern_error_set("%s: offloads: %s", like->name, strerror(errno));
 	like->offload = opts->no_offload ? 0 : TERN_OFFLOAD_TX_CSUM | TERN_OFFLOAD_TSO;
 	return rc;

@@ -408,6 +408,32 @@ int tern_set(struct tern_stack *stack, const char *name, int64_t value)
 	return tern_settings_set(&stack->core.set, name, value);
 }
 
+/* Decimal digits and nothing else. */
+static bool parse_number(const char *text, int64_t *out)
+{
+	int64_t n = 0;
+	const char *c = text;
+	for (; *c >= '0' && *c <= '9' && n <= INT32_MAX; c++)
+		n = 10 * n + (*c - '0');
+	*out = n;
+	return c != text && (*c == '\0' || n > INT32_MAX);
+}
+
+int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
+{
+	int64_t n;
+	int err = tern_get(stack, name, &n);
+	if (err != 0)
+		return err;
+	int algorithm = strcmp(name, "tcp_congestion_control") == 0 ? tern_congestion_number(value)
+								    : TERN_ENOENT;
+	if (algorithm >= 0)
+		n = algorithm;
+	else if (!parse_number(value, &n))
+		return TERN_EINVAL;
+	return tern_set(stack, name, n);
+}
+
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value)
 {
 	return tern_settings_get(&stack->core.set, name, value);

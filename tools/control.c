@@ -116,6 +116,7 @@ static json_t *connection(const struct tern_tcp_info *i)
 		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
 	json_object_update(all, more);
 	json_decref(more);
+	json_object_set_new(all, "ecn", json_boolean(i->ecn));
 	json_object_set_new(all, "state_s", json_integer(i->state_age));
 	if (i->ssthresh != UINT32_MAX)
 		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));

@@ -11,8 +11,8 @@ static void print_one(FILE *out, const struct tern_tcp_info *info)
 		info->unread, info->unacked + info->unsent,
 		tern_endpoint_format(&info->local, local),
 		tern_endpoint_format(&info->remote, remote));
-	fprintf(out, "\t %s%s%s", info->timestamps ? "ts " : "", info->sack ? "sack " : "",
-		info->congestion);
+	fprintf(out, "\t %s%s%s%s", info->timestamps ? "ts " : "", info->sack ? "sack " : "",
+		info->ecn ? "ecn " : "", info->congestion);
 	if (info->wscale_ok)
 		fprintf(out, " wscale:%u,%u", info->snd_wscale, info->rcv_wscale);
 	fprintf(out, " rto:%" PRIu32 " rtt:%.3g/%.3g mss:%" PRIu32 " advmss:%" PRIu32,

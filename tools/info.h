@@ -8,7 +8,7 @@
 /* Prints two lines for each connection that is synchronised and not in TIME_WAIT:
  *
  *	ESTABLISHED unread unacked 10.77.0.2:51041 10.77.0.1:80
- *		 newreno wscale:10,7 rto:200 rtt:0.151/0.022 mss:1448 ...
+ *		 cubic wscale:10,7 rto:200 rtt:0.151/0.022 mss:1448 ...
  */
 void tern_info_print(FILE *out, const struct tern_stack *stack);
 

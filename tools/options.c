@@ -159,16 +159,13 @@ int tern_options_take(struct options *o, int option, const char *value)
 
 static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
 {
-	char name[64], *end;
+	char name[64];
 	size_t len = strcspn(setting, "=");
 	if (len >= sizeof name)
 		len = sizeof name - 1;
 	memcpy(name, setting, len);
 	name[len] = '\0';
-	const char *text = strchr(setting, '=') + 1;
-	errno = 0;
-	long long value = strtoll(text, &end, 10);
-	int rc = errno || end == text || *end ? TERN_EINVAL : tern_set(stack, name, value);
+	int rc = tern_set_text(stack, name, strchr(setting, '=') + 1);
 	if (rc != 0)
 		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
 	return rc;

@@ -128,6 +128,8 @@ static void show_info(json_t *c)
 		printf(" ts");
 	if (flag(c, "sack"))
 		printf(" sack");
+	if (flag(c, "ecn"))
+		printf(" ecn");
 	printf(" %s", text(c, "congestion"));
 	if (flag(c, "wscale"))
 		printf(" wscale:%" PRId64 ",%" PRId64, number(c, "snd_wscale"),

@@ -247,9 +247,9 @@ static void print_stats(const char *from, const char *to, const struct tern_wire
 	tern_wire_stats(wire, &s);
 	printf("%s -> %s: pushed=%" PRIu64 " delivered=%" PRIu64 " lost=%" PRIu64
 	       " overflowed=%" PRIu64 " duplicated=%" PRIu64 " corrupted=%" PRIu64
-	       " reordered=%" PRIu64 "\n",
+	       " reordered=%" PRIu64 " marked=%" PRIu64 "\n",
 		from, to, s.pushed, s.delivered, s.lost, s.overflowed, s.duplicated, s.corrupted,
-		s.reordered);
+		s.reordered, s.marked);
 }
 
 int tern_command_wire(int argc, char **argv)

@@ -31,19 +31,22 @@ struct tern_impair_spec {
 	uint64_t rate;             /* bits a second; 0: unlimited */
 	uint32_t queue;            /* frames that may wait for the rate, tail drop; 0: 1000 */
 	uint64_t after;            /* frames let through untouched first */
+	double mark;               /* 0..1: ECN-capable packets are marked CE (RFC 3168) */
+	uint32_t
+		mark_above; /* and always while more frames than that wait for the rate; 0: never */
 };
 
 /* The syntax, a line per key, for --help. */
 extern const char tern_impair_help[];
 /* Parses "key=value,...": keys loss, burst=ENTER/LEAVE[/LOSS], delay, jitter, reorder[=P[/GAP]],
- * duplicate, corrupt, rate, queue, after, and the empty string. Returns 0, or TERN_EINVAL with a
- * sentence in err. */
+ * duplicate, corrupt, rate, queue, ecn=P or N, after, and the empty string. Returns 0, or
+ * TERN_EINVAL with a sentence in err. */
 int tern_impair_parse(const char *text, struct tern_impair_spec *out, char *err, size_t err_size);
 
 struct tern_wire;
 
 struct tern_wire_stats {
-	uint64_t pushed, delivered, lost, overflowed, duplicated, corrupted, reordered;
+	uint64_t pushed, delivered, lost, overflowed, duplicated, corrupted, reordered, marked;
 };
 
 /* NULL when memory is short. */

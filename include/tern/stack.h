@@ -151,6 +151,9 @@ bool tern_event_next(struct tern_stack *stack, struct tern_event *event);
  * TERN_ENOENT for an unknown name, TERN_ERANGE for a value out of range.
  */
 int tern_set(struct tern_stack *stack, const char *name, int64_t value);
+/* The same for a value as people write it: a number, or the name of a congestion control.
+ * TERN_EINVAL if it is neither. */
+int tern_set_text(struct tern_stack *stack, const char *name, const char *value);
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value);
 /* The k-th setting's name, or NULL past the last. */
 const char *tern_setting_name(unsigned k);

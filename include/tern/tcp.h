@@ -159,14 +159,19 @@ enum tern_tcp_option {
 	TERN_TCP_KEEPCNT,      /* probes before giving up, 1..127; tcp_keepalive_probes */
 	TERN_TCP_USER_TIMEOUT, /* ms that data may stay unacknowledged (RFC 5482); 0: no limit but
 				  that of retransmissions */
+	TERN_TCP_CONGESTION,   /* tern_congestion_number(); at first tcp_congestion_control */
 };
-#define TERN_TCP_OPTIONS (TERN_TCP_USER_TIMEOUT + 1)
+#define TERN_TCP_OPTIONS (TERN_TCP_CONGESTION + 1)
 /* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range, TERN_EISCONN when it
  * is too late for TERN_TCP_MAXSEG. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t value);
 int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t *value);
+/* Congestion controls by number, as TERN_TCP_CONGESTION and the setting tcp_congestion_control have
+ * them: Linux's name, or NULL past the last; and back, or TERN_ENOENT. */
+const char *tern_congestion_name(unsigned number);
+int tern_congestion_number(const char *name);
 /* The pointer that events about this connection carry. */
 int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *user);
 
@@ -187,14 +192,14 @@ struct tern_tcp_info {
 	uint32_t sndbuf, rcvbuf, send_room;
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
 	uint8_t snd_wscale, rcv_wscale;
-	bool wscale_ok, timestamps, sack;
+	bool wscale_ok, timestamps, sack, ecn;
 	bool peer_closed;                   /* FIN received in order */
 	bool shut;                          /* we sent or queued FIN */
 	bool urgent_pending;                /* urgent data not read yet */
 	uint32_t urgent_left;               /* bytes up to and including the last urgent one */
 	uint32_t rtt_us, rttvar_us, rto_us; /* rtt 0: no sample yet */
 	uint32_t cwnd, ssthresh;            /* bytes; ssthresh UINT32_MAX: none yet */
-	const char *congestion;             /* "newreno" */
+	const char *congestion;             /* "cubic", "reno" */
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
 	bool recovering;

@@ -159,7 +159,7 @@ struct tern_trace {
 		} rtt;
 		struct {
 			uint32_t cwnd, ssthresh, in_flight; /* bytes */
-			const char *why;                    /* "recovery", "timeout", "recovered" */
+			const char *why; /* "recovery", "timeout", "recovered", "ecn" */
 		} congestion;
 		struct {
 			enum tern_timer which;

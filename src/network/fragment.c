@@ -32,7 +32,7 @@ struct datagram {
 	uint16_t id;
 	bool condemned; /* only remembered, to drop what is still to come */
 	bool has_first; /* the fragment with offset 0: `first` and first_len are set */
-	bool congested; /* a fragment carried CE (RFC 3168 5.3) */
+	uint8_t ecn;    /* a bit per codepoint that a fragment carried */
 	uint8_t chunk_count;
 	uint32_t total;      /* payload bytes; 0 until the last fragment is there */
 	uint32_t highest;    /* end of the farthest fragment */
@@ -339,7 +339,7 @@ static void copy_in(struct datagram *d, uint32_t offset, const uint8_t *data, ui
 
 static void note_header(struct datagram *d, const struct ipv4_packet *p)
 {
-	d->congested |= (p->in.tos & 3) == 3;
+	d->ecn |= (uint8_t)(1u << (p->in.tos & ECN_MASK));
 	if (p->header.fragment_offset == 0) {
 		bool group = d->first.in.group;
 		d->first = *p;
@@ -388,8 +388,8 @@ static void deliver(struct ip *ip, const struct datagram *d, const uint8_t *data
 	p.in.len = d->total;
 	p.in.csum_valid = false; /* no device has seen the whole */
 	p.in.gso_size = 0;
-	if (d->congested)
-		p.in.tos |= 3;
+	if (d->ecn >> ECN_CE & 1)
+		p.in.tos |= ECN_CE;
 	p.header.tos = p.in.tos;
 	p.header.header_len = IPV4_HEADER_LEN;
 	p.header.total_len = (uint16_t)(IPV4_HEADER_LEN + d->total);
@@ -401,6 +401,11 @@ static void deliver(struct ip *ip, const struct datagram *d, const uint8_t *data
 /* Hands the whole up; what fits one chunk goes as it lies. */
 static enum tern_drop finish(struct ip *ip, struct datagram *d)
 {
+	/* RFC 3168 5.3: congestion must not get lost, and who knows nothing of ECN not be told. */
+	if (d->ecn >> ECN_CE & 1 && d->ecn >> ECN_NOT_ECT & 1) {
+		core_count(ip->core, TERN_COUNT_IpReasmFails);
+		return TERN_DROP_FRAG_ECN;
+	}
 	if (d->total <= CHUNK_BYTES) {
 		deliver(ip, d, d->chunk[0]);
 		return TERN_DROP_NONE;

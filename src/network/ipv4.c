@@ -88,6 +88,7 @@ void tern_ipv4_input(struct ip *ip, int nif, const struct tern_frame *frame, con
 		refuse(ip, why, TERN_COUNT_IpInHdrErrors);
 		return;
 	}
+	core_count(ip->core, TERN_COUNT_IpExtInNoECTPkts + (p.header.tos & ECN_MASK));
 	p.raw = data;
 	p.in = (struct ip_in){
 		.nif = nif,

@@ -13,6 +13,12 @@
 #define IPPROTO_TCP_NUM     6
 #define IPPROTO_UDP_NUM     17
 
+/* The two lowest bits of the TOS field (RFC 3168 5). */
+#define ECN_MASK    3u
+#define ECN_NOT_ECT 0u
+#define ECN_ECT0    2u
+#define ECN_CE      3u
+
 struct ipv4_header {
 	struct tern_addr src, dst;
 	uint8_t tos; /* DSCP and ECN */

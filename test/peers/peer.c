@@ -435,14 +435,18 @@ static void report(const struct peer *p)
 	printf("{\"done\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"sent\": %" PRIu64
 	       ", \"received\": %" PRIu64 ", \"seconds\": %.6f, \"elapsed\": %.6f"
 	       ", \"error\": \"%s\", \"retransmitted\": %" PRIu64 ", \"timeouts\": %" PRIu64
-	       ", \"bad_checksums\": %" PRIu64 ", \"probes\": %" PRIu64 ", \"right\": %s}\n",
+	       ", \"bad_checksums\": %" PRIu64 ", \"probes\": %" PRIu64 ", \"marked\": %" PRIu64
+	       ", \"echoed\": %" PRIu64 ", \"right\": %s}\n",
 		p->done, p->failed, p->sent, p->received,
 		p->first ? (double)(p->last - p->first) / 1e9 : 0,
 		(double)(p->last - p->started) / 1e9, p->error ? tern_err_name(p->error) : "",
 		tern_counter(p->stack, TERN_COUNT_TcpRetransSegs),
 		tern_counter(p->stack, TERN_COUNT_TcpExtTCPTimeouts),
 		tern_counter(p->stack, TERN_COUNT_TcpInCsumErrors),
-		tern_counter(p->stack, TERN_COUNT_TcpExtTCPWinProbe), p->wrong ? "false" : "true");
+		tern_counter(p->stack, TERN_COUNT_TcpExtTCPWinProbe),
+		tern_counter(p->stack, TERN_COUNT_IpExtInCEPkts),
+		tern_counter(p->stack, TERN_COUNT_TcpExtTCPDeliveredCE),
+		p->wrong ? "false" : "true");
 }
 
 int main(int argc, char **argv)

@@ -84,6 +84,7 @@ l = socket.create_server(('0.0.0.0', 7), backlog=5)
 held = [l.accept()[0] for i in range(3)]
 held[0].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 held[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 600)
+held[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b'reno')
 held[2].setblocking(False)
 try:
     while True:
@@ -133,6 +134,9 @@ def case_ss():
         require(all(c.get("owners") for c in json.loads(ss("-jp")) if c["remote"] in at[:3]), "-jp")
         require(len(ss("-l").splitlines()) == 2 and "Recv-Q" in ss(), "the header")
         require("rtt:" in ss("-i") and "mem:(" in ss("-m"), "-i and -m")
+        algorithms = sorted(c["congestion"] for c in shown)
+        require(algorithms == ["cubic"] * 4 + ["reno"], f"congestion control: {algorithms}")
+        require(len(re.findall(r"\bcubic\b", ss("-i"))) == 4, "-i does not tell which")
         for p in peers:
             p.close()
     return "5 connections and a listener, their queues, timers and states"

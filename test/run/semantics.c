@@ -1492,6 +1492,24 @@ static void t_what_it_is(void)
 	R(setsockopt(p.c, IPPROTO_TCP, TCP_NODELAY, NULL, 4));
 }
 
+static void show_congestion(int fd)
+{
+	char name[17] = "";
+	socklen_t len = 16;
+	R(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len));
+	printf("%s, %u bytes\n", name, len);
+}
+
+/* Which it is at first is the machine's affair. */
+static void congestion(int fd)
+{
+	R(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+	show_congestion(fd);
+	R(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nosuch", 6));
+	R(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 0));
+	show_congestion(fd);
+}
+
 static void t_tcp_options(void)
 {
 	struct pair p = pair();
@@ -1514,6 +1532,8 @@ static void t_tcp_options(void)
 	R(dial_from(fd, "127.0.0.1", port_of(p.l)));
 	R(get(fd, IPPROTO_TCP, TCP_NODELAY));
 	R(get(fd, IPPROTO_TCP, TCP_MAXSEG) <= 1000);
+	congestion(fd);
+	congestion(p.c);
 }
 
 static void t_tcp_info(void)

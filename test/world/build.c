@@ -41,6 +41,10 @@ static void draw_settings(struct world *w, struct rng *r, struct host *h)
 	vary(w, r, h, 20, "tcp_rto_min_ms", 20, 1000);
 	vary(w, r, h, 20, "tcp_init_cwnd", 1, 50);
 	vary(w, r, h, 10, "tcp_max_ranges", 4, 64);
+	vary(w, r, h, 30, "tcp_congestion_control", 1, 1);
+	vary(w, r, h, 30, "tcp_pacing", 0, 0);
+	vary(w, r, h, 50, "tcp_ecn", 1, 1);
+	vary(w, r, h, 20, "tcp_slow_start_after_idle", 0, 0);
 	vary(w, r, h, 10, "tcp_invalid_ratelimit", 0, 500);
 	if (w->theme == THEME_STORM) {
 		vary(w, r, h, 50, "tcp_max_syn_backlog", 1, 64);

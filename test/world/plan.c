@@ -55,6 +55,7 @@ static void draw_wire(struct world *w, struct rng *r, struct tern_impair_spec *s
 		return; /* a wire that does nothing: large frames pass whole */
 	s->loss = some(r, 50, w->gentle ? 0.01 : rng_percent(r, 15) ? 0.25 : 0.05);
 	s->duplicate = some(r, 25, 0.05);
+	s->mark = some(r, 25, 0.2);
 	s->corrupt = w->clean ? 0 : some(r, 60, 0.02);
 	s->reorder = some(r, 30, 0.2);
 	if (!w->gentle && rng_percent(r, 15)) {

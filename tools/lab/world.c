@@ -59,16 +59,14 @@ static int set_all(struct lab *lab, const char *setting)
 {
 	char name[64];
 	size_t n = strcspn(setting, "=");
-	char *end;
-	long long value = setting[n] ? strtoll(setting + n + 1, &end, 10) : 0;
-	if (n >= sizeof name || !setting[n] || *end || end == setting + n + 1) {
+	if (n >= sizeof name || !setting[n]) {
 		fprintf(stderr, "lab: --set %s: wants NAME=VALUE\n", setting);
 		return -1;
 	}
 	memcpy(name, setting, n);
 	name[n] = '\0';
 	for (unsigned i = 0; i < LAB_HOSTS; i++) {
-		int rc = tern_set(lab->host[i].stack, name, value);
+		int rc = tern_set_text(lab->host[i].stack, name, setting + n + 1);
 		if (rc != 0) {
 			fprintf(stderr, "lab: --set %s: %s\n", setting, tern_err_text(rc));
 			return -1;

@@ -15,9 +15,9 @@
 #include "tools/errnos.h"
 #include "tools/run/run.h"
 
-#define CONGESTION "reno" /* NewReno: as Linux calls it */
-#define SNDBUF_MIN 4608
-#define RCVBUF_MIN 2304
+#define CONGESTION_MAX 16 /* Linux's TCP_CA_NAME_MAX */
+#define SNDBUF_MIN     4608
+#define RCVBUF_MIN     2304
 
 /* TCP's options of one number. */
 static const struct tcp_option {
@@ -99,14 +99,15 @@ void tern_run_apply_to_end(const struct sock *sock, int fd)
 
 static int set_congestion(const struct call *call)
 {
-	char name[16] = "";
+	char name[CONGESTION_MAX] = "";
 	size_t len =
 		(size_t)call->arg[4] < sizeof name - 1 ? (size_t)call->arg[4] : sizeof name - 1;
 	if ((int)call->arg[4] < 1)
 		return EINVAL;
 	if (!tern_run_read(call->tid, call->arg[3], name, len))
 		return EFAULT;
-	return strcmp(name, CONGESTION) == 0 ? 0 : ENOENT;
+	int number = tern_congestion_number(name);
+	return number >= 0 ? wish(call->sock, TERN_TCP_CONGESTION, number) : ENOENT;
 }
 
 static int set_tcp(struct sock *sock, int name, int value)
@@ -319,7 +320,8 @@ static void tell_connection(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_backoff = out->tcpi_retransmits;
 	out->tcpi_options =
 		(uint8_t)((i->timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
-			  (i->sack ? TCPI_OPT_SACK : 0) | (i->wscale_ok ? TCPI_OPT_WSCALE : 0));
+			  (i->sack ? TCPI_OPT_SACK : 0) | (i->wscale_ok ? TCPI_OPT_WSCALE : 0) |
+			  (i->ecn ? TCPI_OPT_ECN : 0));
 	out->tcpi_snd_wscale = (unsigned)i->snd_wscale & 15u;
 	out->tcpi_rcv_wscale = (unsigned)i->rcv_wscale & 15u;
 	out->tcpi_rto = i->rto_us;
@@ -364,6 +366,19 @@ static int tcp_value(const struct sock *sock, const struct tcp_option *o)
 	return (int)value;
 }
 
+static struct verdict give_congestion(const struct call *call)
+{
+	const struct sock *sock = call->sock;
+	char name[CONGESTION_MAX] = "";
+	int64_t number = sock->wishes.value[TERN_TCP_CONGESTION];
+	bool wished = sock->wishes.set & 1u << TERN_TCP_CONGESTION;
+	if (!wished && (!open_now(sock) || tern_tcp_option_get(run_stack(sock->run), sock->conn,
+						   TERN_TCP_CONGESTION, &number) != 0))
+		tern_get(run_stack(sock->run), "tcp_congestion_control", &number);
+	strcpy(name, tern_congestion_name((unsigned)number));
+	return give(call, name, sizeof name);
+}
+
 static struct verdict get_tcp(struct call *call, int name)
 {
 	const struct tcp_option *o = find(name);
@@ -372,7 +387,7 @@ static struct verdict get_tcp(struct call *call, int name)
 	if (name == TCP_INFO)
 		return give_info(call);
 	if (name == TCP_CONGESTION)
-		return give(call, CONGESTION, sizeof CONGESTION);
+		return give_congestion(call);
 	return refuse(ENOPROTOOPT);
 }
 

@@ -50,6 +50,9 @@ bool tern_script_open(struct run *run)
 	memcpy(config.seed, &run->set.seed, sizeof run->set.seed);
 	run->stack = tern_stack_new(&config, stack_time(0));
 	int err = run->stack ? attach(run) : TERN_ENOMEM;
+	/* Scripts see bursts, as on Linux without fq; one that wants pacing says so. */
+	if (!err)
+		tern_set(run->stack, "tcp_pacing", 0);
 	if (err)
 		tern_script_fail(run, "no stack: %s", tern_err_text(err));
 	/* Frames go by whole, so a 64 KiB one would only say that we asked for no TSO. */

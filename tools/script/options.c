@@ -84,15 +84,13 @@ static const char *last_part(const char *name)
 static void tune(struct run *run, char *word)
 {
 	char *value = strchr(word, '=');
-	int64_t n;
 	if (!value)
 		return;
 	*value++ = 0;
 	value += *value == '"' || *value == '\'';
 	value[strcspn(value, "\"'")] = 0;
 	const char *name = last_part(word);
-	int err = number(value, INT64_MIN, INT64_MAX, &n) ? tern_set(run->stack, name, n)
-							  : TERN_ENOENT;
+	int err = tern_set_text(run->stack, name, value);
 	if (err == TERN_ENOENT)
 		fprintf(stderr, "%s:%d: warning: tern has no tunable %s=%s\n", run->script->path,
 			run->line, name, value);

@@ -76,6 +76,11 @@ struct outcome tern_script_call_setsockopt(struct run *run, struct script_pendin
 		fd->linger_reset = value && !linger;
 		return value && linger ? refused(EOPNOTSUPP) : returned(0);
 	}
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION && arg->kind == EXPR_STRING) {
+		value = tern_congestion_number(arg->text);
+		return value < 0 ? refused(ENOENT)
+				 : set_option(run, fd, TERN_TCP_CONGESTION, value);
+	}
 	if (!tern_script_item(arg, NULL, &value))
 		return refused(EINVAL);
 	/* Addresses in TIME_WAIT never hinder a listener here, and urgent data is always in line.

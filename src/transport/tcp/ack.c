@@ -40,8 +40,10 @@ static void advance(struct arrival *a, struct ack_info *info)
 	tern_ring_consume(&tcb->send, &a->tcp->core->chunks, bytes);
 	tcb->snd.una = ack;
 	tcb->flags = (tcb->flags & ~TCB_RETRANSMIT_DUE) | TCB_SYN_ACKED;
-	if (tcb->side)
+	if (tcb->side) {
 		tcb->side->unmoved = 0;
+		tern_cc_advanced(tcb);
+	}
 	/* A SYN-ACK that is no longer needed still owes the peer's SYN its acknowledgement. */
 	if (info->syn_acked && tcb->flags & TCB_SYN_DUE)
 		tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW;
@@ -198,11 +200,12 @@ struct verdict tern_ack_step(struct arrival *a)
 		return v;
 	if (a->seg->len == 0)
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPPureAcks);
-	struct ack_info info = {.duplicate = is_duplicate(a)};
+	struct ack_info info = {.duplicate = is_duplicate(a), .now = tcp->core->now};
 	info.flight = tcb->side ? tcb->side->flight_sent : 0;
 	info.sacked = info.duplicate ? reported_beyond(a) : 0;
 	if (seq_gt(a->seg->ack, tcb->snd.una)) {
 		info.rtt = tern_rtt_sample(tcp, tcb, a->seg);
+		info.echo_rtt = info.rtt ? 0 : tern_rtt_echo(tcp, tcb, a->seg);
 		advance(a, &info);
 		tern_path_confirm(tcp->ip, tcb->path);
 		timers_after(tcp, tcb);
@@ -214,6 +217,8 @@ struct verdict tern_ack_step(struct arrival *a)
 	info.window_changed = update_window(a, info.acked > 0);
 	if (info.window_changed)
 		window_changed(tcp, tcb);
+	if (tcb->ecn && a->seg->flags & TCP_ECE)
+		tern_ecn_echoed(tcp, tcb, &info);
 	tern_recovery_ack(tcp, tcb, &info);
 	if (info.acked) {
 		tune_send_buffer(tcp, tcb);

@@ -1,42 +1,19 @@
-/* Slow start and congestion avoidance (RFC 5681 3.1), counting bytes (RFC 3465). */
+/* Congestion avoidance as RFC 5681 3.1 has it, counting bytes (RFC 3465). */
 #include "transport/tcp/cc.h"
-
-static void init(struct tcb *tcb)
-{
-	if (tcb->side)
-		tcb->side->ca_acked = 0;
-}
-
-/*
- * A window the application did not fill says nothing about the path: do not grow it
- * (RFC 7661 4.3 in spirit).
- */
-static bool window_limited(const struct tcb *tcb, const struct ack_info *ack)
-{
-	if (tcb->cwnd < tcb->ssthresh)
-		return ack->flight >= tcb->cwnd / 2;
-	return ack->flight + tcb->mss >= tcb->cwnd;
-}
 
 static void acked(struct tcb *tcb, const struct ack_info *ack)
 {
+	uint32_t *count = &tcb->side->cc.newreno.acked;
 	uint32_t bytes = ack->acked;
-	if (!window_limited(tcb, ack))
+	if (!tern_cwnd_may_grow(tcb, ack))
 		return;
-	if (tcb->cwnd < tcb->ssthresh) {
-		/* DEVIATES: RFC 5681 grows by at most one segment an ACK. Devices that join
-		 * segments make one ACK stand for many; counting what was acknowledged is as
-		 * safe against ACK division and does not starve them. */
-		uint32_t room = tcb->ssthresh - tcb->cwnd;
-		uint32_t grow = bytes < room ? bytes : room;
-		tcb->cwnd += grow;
-		bytes -= grow;
-	}
-	if (bytes == 0 || !tcb->side)
+	if (tcb->cwnd < tcb->ssthresh)
+		bytes = tern_slow_start(tcb, ack);
+	if (bytes == 0)
 		return;
-	tcb->side->ca_acked += bytes;
-	while (tcb->side->ca_acked >= tcb->cwnd) {
-		tcb->side->ca_acked -= tcb->cwnd;
+	*count += bytes;
+	while (*count >= tcb->cwnd) {
+		*count -= tcb->cwnd;
 		tcb->cwnd += tcb->mss;
 	}
 }
@@ -48,16 +25,14 @@ static uint32_t ssthresh(struct tcb *tcb, uint32_t flight)
 	return half > two ? half : two;
 }
 
+static void timed_out(struct tcb *tcb)
+{
+	tcb->side->cc.newreno.acked = 0;
+}
+
 const struct congestion_control tern_cc_newreno = {
-	.name = "newreno",
-	.init = init,
+	.name = "reno",
 	.acked = acked,
 	.ssthresh = ssthresh,
+	.timed_out = timed_out,
 };
-
-static const struct congestion_control *const algorithms[] = {&tern_cc_newreno};
-
-const struct congestion_control *tern_cc_of(const struct tcb *tcb)
-{
-	return algorithms[tcb->cc];
-}

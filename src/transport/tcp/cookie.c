@@ -4,7 +4,7 @@
  *
  *	ISN        24 bits of a keyed hash over addresses, ports, the peer's ISN, the epoch and the
  *	           MSS class; then 5 bits of epoch and 3 of MSS class, masked
- *	timestamp  its lowest 6 bits, if the SYN had one: window scale, SACK, and one spare
+ *	timestamp  its lowest 6 bits, if the SYN had one: window scale, SACK and ECN
  *
  * An epoch is 64 seconds; its number is part of what is hashed, so a cookie is good for one to two
  *of them, whoever holds the key: several stacks that share key and clock answer for each other.
@@ -19,6 +19,7 @@
 #define OPTION_BITS 6
 #define NO_WSCALE   15u
 #define SACK_BIT    16u
+#define ECN_BIT     32u
 
 /* RFC 9293's default, and what links are made of. */
 static const uint16_t classes[1 << CLASS_BITS] = {88, 536, 1220, 1360, 1440, 1460, 8960, 65495};
@@ -63,13 +64,16 @@ static uint32_t bake(const struct tcp *tcp, const struct ip_in *in, const struct
 	return proof << HASH_SHIFT | ((low ^ mask) & ((1 << HASH_SHIFT) - 1));
 }
 
-/* The options of a SYN that our settings agree to, in OPTION_BITS. */
-static uint32_t pack(const struct tcp *tcp, const struct tcp_options *o)
+/* What a SYN offers and our settings agree to, in OPTION_BITS. */
+static uint32_t pack(const struct tcp *tcp, const struct tcp_segment *syn)
 {
+	const struct tcp_options *o = &syn->options;
 	const struct settings *set = &tcp->core->set;
 	bool wscale = set->tcp_window_scaling && o->has & TCP_OPT_WSCALE;
 	bool sack = set->tcp_sack && o->has & TCP_OPT_SACK_OK;
-	return (wscale ? (uint32_t)o->wscale : NO_WSCALE) | (sack ? SACK_BIT : 0);
+	bool ecn = set->tcp_ecn && tern_ecn_setup(syn->flags);
+	return (wscale ? (uint32_t)o->wscale : NO_WSCALE) | (sack ? SACK_BIT : 0) |
+	       (ecn ? ECN_BIT : 0);
 }
 
 /* The newest timestamp with these lowest bits that is not in the future: later ones are higher. */
@@ -80,17 +84,20 @@ static uint32_t stamp(uint32_t now, uint32_t bits)
 	return (int32_t)(ts - now) > 0 ? ts - mask - 1 : ts;
 }
 
-/* Takes out of a SYN's options what the cookie cannot carry; returns the timestamp that carries the
- * rest. */
-static uint32_t reduce(const struct tcp *tcp, const struct ip_in *in, struct tcp_options *o)
+/* Takes out of a SYN what the cookie cannot carry; returns the timestamp that carries the rest. */
+static uint32_t reduce(const struct tcp *tcp, const struct ip_in *in, struct tcp_segment *syn)
 {
-	uint32_t bits = pack(tcp, o);
+	struct tcp_options *o = &syn->options;
+	uint32_t bits = pack(tcp, syn);
 	if ((bits & NO_WSCALE) == NO_WSCALE)
 		o->has &= (uint8_t)~TCP_OPT_WSCALE;
 	if (!(bits & SACK_BIT))
 		o->has &= (uint8_t)~TCP_OPT_SACK_OK;
-	if (!tcp->core->set.tcp_timestamps || !(o->has & TCP_OPT_TIMESTAMP))
+	bool kept = tcp->core->set.tcp_timestamps && o->has & TCP_OPT_TIMESTAMP;
+	if (!kept)
 		o->has &= TCP_OPT_MSS; /* nowhere to keep the rest */
+	if (!kept || !(bits & ECN_BIT))
+		syn->flags = TCP_SYN;
 	return stamp(now_ms(tcp) + tern_timestamp_offset(tcp, &in->dst, &in->src), bits);
 }
 
@@ -101,7 +108,7 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 	uint32_t mss =
 		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
 	struct tcp_segment reduced = *syn, s;
-	uint32_t tsval = reduce(tcp, in, &reduced.options);
+	uint32_t tsval = reduce(tcp, in, &reduced);
 	tern_listen_answer(tcp, in->nif, &reduced, tsval, tern_window_scale(tcp), &s);
 	s.seq = seq(bake(tcp, in, syn, syn->seq, epoch(tcp), class_of(mss)));
 	s.window = (uint16_t)tern_listen_window(tcp, l);
@@ -155,6 +162,8 @@ bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in 
 	}
 	if (bits & SACK_BIT)
 		o->has |= TCP_OPT_SACK_OK;
+	if (bits & ECN_BIT)
+		syn->flags |= TCP_ECE | TCP_CWR;
 	return true;
 }
 

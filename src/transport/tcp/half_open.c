@@ -32,10 +32,11 @@ struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
 
 /* --- its beginning -------------------------------------------------------------------------- */
 
-/* Of the SYN's options, those that our settings agree to. */
-static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_options *o)
+/* What the SYN offers and our settings agree to. */
+static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_segment *syn)
 {
 	const struct settings *set = &tcp->core->set;
+	const struct tcp_options *o = &syn->options;
 	bool scaled = set->tcp_window_scaling && o->has & TCP_OPT_WSCALE;
 	e->mss = o->has & TCP_OPT_MSS ? o->mss : 0;
 	e->link.snd_wscale = scaled ? o->wscale & 0xfu : SYN_NO_WSCALE;
@@ -43,6 +44,7 @@ static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_options
 	e->sack = set->tcp_sack && o->has & TCP_OPT_SACK_OK;
 	e->timestamps = set->tcp_timestamps && o->has & TCP_OPT_TIMESTAMP;
 	e->ts_recent = o->tsval;
+	e->ecn = set->tcp_ecn && tern_ecn_setup(syn->flags);
 }
 
 bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t iss_floor)
@@ -54,7 +56,7 @@ bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t 
 	tern_seq isn = tern_isn(tcp, &e->local, e->local_port, &e->remote, e->remote_port);
 	e->iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
 	e->irs = a->seg->seq;
-	agree(tcp, e, &a->seg->options);
+	agree(tcp, e, a->seg);
 	tern_listen_half_open(tcp, l, &e->remote, 1);
 	struct stub s = tern_half_open_stub(tcp, l, e);
 	tern_state_stub(tcp, &s.conn, TERN_TCP_LISTEN, TERN_CAUSE_SYN);
@@ -68,7 +70,7 @@ void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn)
 	*syn = (struct tcp_segment){.src_port = e->remote_port,
 		.dst_port = e->local_port,
 		.seq = e->irs,
-		.flags = TCP_SYN};
+		.flags = (uint16_t)(TCP_SYN | (e->ecn ? TCP_ECE | TCP_CWR : 0))};
 	struct tcp_options *o = &syn->options;
 	o->has = (uint8_t)((e->mss ? TCP_OPT_MSS : 0) | (scaled ? TCP_OPT_WSCALE : 0) |
 			   (e->sack ? TCP_OPT_SACK_OK : 0) |
@@ -153,8 +155,10 @@ bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq 
 
 /* The peer's SYN again: our SYN-ACK was lost. The clock does not start anew, or who repeats a SYN
  * for ever would stay for ever. */
-static void again(struct tcp *tcp, struct syn *e)
+static void again(struct tcp *tcp, struct syn *e, const struct tcp_segment *syn)
 {
+	/* RFC 3168 6.1.1.1: it has given that up. */
+	e->ecn &= tern_ecn_setup(syn->flags);
 	int nif = tern_ip_nif(tcp->ip, &e->remote);
 	if (e->sent && nif >= 0 && tern_half_open_send(tcp, e, nif))
 		e->resent = true;
@@ -189,7 +193,7 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 		(uint32_t)seg->window << (scaled ? e->link.snd_wscale : 0));
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seq_eq(seg->seq, e->irs)) {
 		tern_stub_drop(tcp, &s.conn, TERN_DROP_TCP_OLD_DUPLICATE);
-		again(tcp, e);
+		again(tcp, e, seg);
 		return NULL;
 	}
 	struct verdict v = tern_stub_check(tcp, &s, seg);

@@ -127,6 +127,7 @@ static struct verdict sequence_step(struct arrival *a)
 	 * it is the peer's SYN-ACK (figure 8), whose ACK counts. */
 	if (tcb_syn_unacked(tcb) && seg->flags & TCP_SYN && seq_eq(seg->seq, tcb->rcv.irs)) {
 		if (!(seg->flags & TCP_ACK)) {
+			tern_ecn_learn(tcb, seg->flags);
 			tcb->flags |= TCB_SYN_DUE;
 			tern_rtt_cancel(tcb);
 			tern_want_send(a->tcp, tcb);

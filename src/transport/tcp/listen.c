@@ -147,7 +147,7 @@ void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment
 		.src_port = syn->dst_port,
 		.dst_port = syn->src_port,
 		.ack = seq_add(syn->seq, 1),
-		.flags = TCP_SYN | TCP_ACK,
+		.flags = (uint16_t)(TCP_SYN | TCP_ACK | (tern_ecn_setup(syn->flags) ? TCP_ECE : 0)),
 		.options = {.has = (uint8_t)(TCP_OPT_MSS |
 					     (syn->options.has & (TCP_OPT_WSCALE | TCP_OPT_SACK_OK |
 									 TCP_OPT_TIMESTAMP))),
@@ -193,6 +193,7 @@ static void as_agreed(struct tcb *tcb, const struct syn *e)
 	tcb->flags &= ~(TCB_WSCALE | TCB_SACK | TCB_TIMESTAMPS);
 	tcb->flags |= (scaled ? TCB_WSCALE : 0) | (e->sack ? TCB_SACK : 0) |
 		      (e->timestamps ? TCB_TIMESTAMPS : 0);
+	tcb->ecn = e->ecn;
 	tcb->ts_recent = e->ts_recent;
 	tcb->snd_wscale = scaled ? e->link.snd_wscale : 0;
 	tcb->rcv_wscale = e->link.rcv_wscale;

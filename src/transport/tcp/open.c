@@ -14,6 +14,7 @@ void tern_open_learn(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 	}
 	if (!(o->has & TCP_OPT_SACK_OK))
 		tcb->flags &= ~TCB_SACK;
+	tern_ecn_learn(tcb, syn->flags);
 	if (tcb->flags & TCB_TIMESTAMPS && o->has & TCP_OPT_TIMESTAMP) {
 		tcb->ts_recent = o->tsval;
 		tcb->ts_recent_at = now_ms(tcp);
@@ -47,7 +48,6 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 		tcb->rttvar =
 			3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
 	tcb->backoff = 0;
-	tern_cc_of(tcb)->init(tcb);
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);
 	if (!(tcb->flags & (TCB_PASSIVE | TCB_ORPHAN)))
 		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_CONNECTED));

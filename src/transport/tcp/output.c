@@ -10,7 +10,7 @@
 static void enqueue(struct send_queue *queues, struct tcb *tcb)
 {
 	struct send_queue *q = &queues[tcb->path->nif];
-	tcb->send_nif = tcb->path->nif & 0xfu;
+	tcb->send_nif = tcb->path->nif & 7u;
 	tcb->send_next = NULL;
 	tcb->send_link = q->tail;
 	*q->tail = tcb;
@@ -154,7 +154,7 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
-static bool plan_new(const struct tcp *tcp, struct tcb *tcb, struct plan *plan,
+static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	const struct tern_frame *frame)
 {
 	struct outlook o = look(tcb);
@@ -162,6 +162,8 @@ static bool plan_new(const struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
+	if (n && tcb->srtt >= PACING_RTT_MIN)
+		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;
@@ -197,8 +199,9 @@ static bool plan_syn(struct tcb *tcb, struct plan *plan)
 	tcb->flags &= ~TCB_SYN_DUE;
 	bool ack = tcb->state != TERN_TCP_SYN_SENT;
 	plan->seq = tcb->snd.iss;
-	plan->flags = (uint16_t)(TCP_SYN | (ack ? TCP_ACK : 0));
 	plan->retransmit = !tcb_syn_unsent(tcb);
+	plan->flags = (uint16_t)(TCP_SYN | (ack ? TCP_ACK : 0));
+	plan->flags = tern_ecn_syn_flags(tcb, plan->flags, plan->retransmit);
 	plan->reason = (uint8_t)(ack ? TERN_RTX_SYN_ACK : TERN_RTX_SYN);
 	return true;
 }
@@ -230,18 +233,11 @@ static bool plan_ack(struct tcb *tcb, struct plan *plan)
 	return true;
 }
 
-/*
- * RFC 5681 4.1: after an idle time the window says nothing about the path any more. The side
- * block's absence is the memory of having been idle.
- */
 static bool make_ready(struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb->side)
-		return true;
-	uint32_t initial = (uint32_t)tcp->core->set.tcp_init_cwnd * tern_tcb_effective_mss(tcb);
-	if (tcb->cwnd > initial)
-		tcb->cwnd = initial;
-	return tern_tcb_side(tcp, tcb);
+	if (tcb_flight(tcb) == 0 && (tcb->send.len || !tcb->side))
+		tern_cwnd_resume(tcp, tcb);
+	return tcb->side || tern_tcb_side(tcp, tcb);
 }
 
 static bool choose(struct tcp *tcp, struct tcb *tcb, struct plan *plan,

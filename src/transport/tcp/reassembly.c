@@ -221,6 +221,8 @@ struct verdict tern_text_step(struct arrival *a)
 		return verdict(VERDICT_DROP, TERN_DROP_TCP_MEMORY);
 	tern_timer_busy(a->tcp, tcb);
 	note_size(a);
+	if (tcb->ecn)
+		tern_ecn_text(tcb, seg->flags, a->in->tos);
 	tern_window_measure_rtt(a->tcp, tcb, seg);
 	struct range r = {seg->seq, seq_add(seg->seq, seg->data_len)};
 	return seq_eq(seg->seq, tcb->rcv.nxt) ? in_order(a, r) : out_of_order(a, r);

@@ -22,7 +22,7 @@ static void enter_fast(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	/* RFC 5681 3.2 step 2: what limited transmit added does not count (MUST NOT). */
-	tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, side->dup_window);
+	tcb->ssthresh = tern_cc_reduced(tcb, side->dup_window);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
 	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
@@ -162,9 +162,9 @@ void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPLossFailures);
 	/* ssthresh is not lowered again for the same segment sent again. */
 	if (tcb->backoff == 0)
-		tcb->ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tcb_flight(tcb));
+		tcb->ssthresh = tern_cc_reduced(tcb, tcb_flight(tcb));
 	tcb->cwnd = tcb->mss;
-	side->ca_acked = 0;
+	tern_cc_of(tcb)->timed_out(tcb);
 	go_back(tcb, TERN_RTX_TIMEOUT);
 	tern_trace_congestion(tcp, tcb, "timeout");
 }

@@ -33,6 +33,15 @@ static void update(struct tcb *tcb, uint64_t sample)
 		tcb->srtt = 1;
 }
 
+uint32_t tern_rtt_echo(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg)
+{
+	bool echo = seg->options.has & TCP_OPT_TIMESTAMP && tcb->flags & TCB_TIMESTAMPS;
+	if (!echo || seg->options.tsecr == 0)
+		return 0;
+	uint32_t ms = tern_timestamp_now(tcp, tcb) - seg->options.tsecr;
+	return ms < 1u << 20 ? ms * 1000 + 500 : 0;
+}
+
 /* The sample from a timed segment, else from an echoed timestamp (RFC 7323 4), which is safe
  * also when the segment was sent more than once. */
 static uint64_t sample_of(const struct tcp *tcp, const struct tcb *tcb,
@@ -41,11 +50,7 @@ static uint64_t sample_of(const struct tcp *tcp, const struct tcb *tcb,
 	const struct tcb_side *side = tcb->side;
 	if (side && side->timing && seq_leq(side->timed_end, seg->ack))
 		return tcp->core->now - side->timed_at;
-	bool echo = seg->options.has & TCP_OPT_TIMESTAMP && tcb->flags & TCB_TIMESTAMPS;
-	if (!echo || seg->options.tsecr == 0 || (side && side->timing))
-		return 0;
-	uint32_t ms = tern_timestamp_now(tcp, tcb) - seg->options.tsecr;
-	return ms < 1u << 20 ? ms * MS + MS / 2 : 0;
+	return side && side->timing ? 0 : (uint64_t)tern_rtt_echo(tcp, tcb, seg) * 1000;
 }
 
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg)

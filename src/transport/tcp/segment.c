@@ -102,8 +102,12 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 		if (plan->flags & TCP_FIN)
 			tcb->flags |= TCB_FIN_SENT;
 		tern_rtt_start(tcp, tcb, end);
-		if (tcb->side)
+		if (tcb->side) {
 			tcb->side->flight_sent = tcb_flight(tcb);
+			tern_cwnd_sent(tcp, tcb);
+			if (tcb->side->pacing.left)
+				tern_pacing_sent(tcb, plan->len);
+		}
 	}
 	if (plan->retransmit)
 		tern_rtt_cancel(tcb);
@@ -126,6 +130,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	uint32_t mss = tern_tcb_effective_mss(tcb);
 	add_options(tcp, tcb, &s);
 	add_urgent(tcb, &s);
+	uint8_t ecn = tcb->ecn ? tern_ecn_sent(tcb, &s, plan->retransmit) : 0;
 	if (plan->retransmit)
 		tern_trace_retransmit(tcp, tcb, plan);
 	uint32_t header_len = tern_tcp_emit(frame->data + tcb->path->header_len, &s);
@@ -135,6 +140,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 		frame->header_len = (uint16_t)(tcb->path->header_len + header_len);
 	}
 	struct ip_out out = {.protocol = IPPROTO_TCP_NUM,
+		.tos = ecn,
 		.dont_fragment = true,
 		.len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);

@@ -67,6 +67,7 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 		.wscale_ok = tcb->flags & TCB_WSCALE,
 		.timestamps = tcb->flags & TCB_TIMESTAMPS,
 		.sack = tcb->flags & TCB_SACK,
+		.ecn = tcb->ecn,
 		.rtt_us = tcb->srtt,
 		.rttvar_us = tcb->rttvar,
 		.rto_us = (uint32_t)(tern_rto_backed_off(tcp, tcb) / 1000),
@@ -249,6 +250,11 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
 		tern_tell_room(tcp, tcb);
 		break;
+	case TERN_TCP_CONGESTION:
+		if (!tern_cc_at((unsigned)value))
+			return TERN_ERANGE;
+		tern_cc_choose(tcb, (unsigned)value);
+		break;
 	case TERN_TCP_KEEPALIVE:
 	case TERN_TCP_KEEPIDLE:
 	case TERN_TCP_KEEPINTVL:
@@ -287,6 +293,9 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 		return 0;
 	case TERN_TCP_SNDBUF:
 		*value = tcb->sndbuf;
+		return 0;
+	case TERN_TCP_CONGESTION:
+		*value = tcb->cc;
 		return 0;
 	case TERN_TCP_KEEPALIVE:
 	case TERN_TCP_KEEPIDLE:

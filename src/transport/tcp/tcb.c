@@ -67,6 +67,7 @@ static void set_initial(struct tcp *tcp, struct tcb *tcb)
 	tcb->sndbuf = (uint32_t)set->tcp_wmem_default;
 	tcb->flags = TCB_WANT_READ;
 	tcb->ssthresh = UINT32_MAX;
+	tcb->cc = (uint32_t)set->tcp_congestion_control & 3u;
 	tcb->path->ts_offset = tern_timestamp_offset(tcp, &tcb->path->src, &tcb->path->dst);
 	tern_ring_init(&tcb->send);
 	tern_ring_init(&tcb->receive);
@@ -113,6 +114,8 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	memset(side, 0, sizeof *side);
 	side->recover = tcb->snd.una;
 	side->drs_at = tcp->core->now;
+	side->use.round = tcb->snd.una;
+	side->use.sent_at = side->use.full_at = now_ms(tcp);
 	tern_keepalive_heard(tcp, side);
 	tcb->side = side;
 	return side;
@@ -220,6 +223,7 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 		tcb->flags |= TCB_TIMESTAMPS;
 	if (set->tcp_sack)
 		tcb->flags |= TCB_SACK;
+	tern_ecn_offer(tcp, tcb);
 }
 
 #define BUFFER_MIN 2304u      /* Linux's SOCK_MIN_RCVBUF, about */

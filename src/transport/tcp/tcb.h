@@ -19,6 +19,7 @@
 #include "base/seq.h"
 #include "base/wheel.h"
 #include "network/ip.h"
+#include "transport/tcp/cc_state.h"
 #include "transport/tcp/syncache.h"
 #include "transport/tcp/timewait.h"
 #include "wire/tcp.h"
@@ -86,7 +87,6 @@ struct tcb_side {
 	uint32_t dup_window;     /* flight_sent when the first duplicate ACK came */
 	uint32_t dup_flight;     /* in flight when the first duplicate ACK came */
 	uint32_t dup_room;       /* RECOVERY_FAST: of what was in flight, not yet reported gone */
-	uint32_t ca_acked;       /* congestion avoidance: bytes toward the next segment of growth */
 	uint32_t last_challenge; /* ms; 0 never */
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
 	uint16_t keep_idle, keep_interval; /* s; 0: the setting */
@@ -99,6 +99,9 @@ struct tcb_side {
 	struct tcb *holes_next, **holes_link;     /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
+	struct cwnd_use use;
+	struct pacing pacing;
+	union cc_state cc; /* the algorithm's own */
 };
 
 /* Deadlines are in wheel ticks mod 2^32, 0 meaning none. */
@@ -111,8 +114,11 @@ struct tcb {
 	struct tcb_side *side;              /* NULL while idle */
 	uint32_t flags;
 	uint8_t state;
-	uint8_t cc : 4;       /* index of the congestion control */
-	uint8_t send_nif : 4; /* whose ready or parked queue it is on */
+	uint8_t cc : 2;       /* number of the congestion control */
+	uint8_t send_nif : 3; /* whose ready or parked queue it is on */
+	bool ecn : 1;         /* offered, then agreed upon (RFC 3168) */
+	bool ecn_echo : 1;    /* ECE until the peer says CWR */
+	bool ecn_cwr : 1;     /* CWR is due on the next new text */
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	int8_t error; /* tern_err that killed it */
 	struct {

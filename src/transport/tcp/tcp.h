@@ -236,6 +236,8 @@ void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end);
 void tern_rtt_cancel(struct tcb *tcb);
 /* Takes the sample this ACK yields, if any; ns or 0. */
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+/* What the timestamp it echoes says (RFC 7323 4), us, half a ms either way; 0: nothing. */
+uint32_t tern_rtt_echo(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg);
 /* The RTO without backoff, ns (RFC 6298 2). */
 uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
 /* As backed off after that many timeouts, with the upper bound. */
@@ -302,6 +304,35 @@ struct plan {
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
 
+/* --- pacing.c ------------------------------------------------------------------------- */
+
+#define PACING_RTT_MIN 2000 /* us: below, a ms' worth is a window anyway */
+
+/* With at least that RTT: how many of the bytes that may be sent may go now; if none, it is listed
+ * again in time. */
+uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want);
+void tern_pacing_sent(struct tcb *tcb, uint32_t n);
+/* Data is about to be sent, and nothing is in flight. */
+void tern_pacing_resume(const struct tcp *tcp, struct tcb *tcb);
+
+/* --- ecn.c (RFC 3168) -------------------------------------------------------------------- */
+
+/* What our SYN is to offer, or our SYN-ACK to accept. */
+void tern_ecn_offer(const struct tcp *tcp, struct tcb *tcb);
+/* Whether a SYN or SYN-ACK with these flags is an ECN-setup one (6.1.1). */
+bool tern_ecn_setup(uint16_t flags);
+/* The peer's SYN or SYN-ACK: every one of them must agree. */
+void tern_ecn_learn(struct tcb *tcb, uint16_t flags);
+/* The flags of our SYN or SYN-ACK, sent again or not. */
+uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
+/* On a connection that has agreed: acceptable text came, with these flags, in a packet with that
+ * TOS. */
+void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
+/* An ACK with ECE came. */
+void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+/* And a segment goes out: completes its flags; returns its packet's ECN bits. */
+uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
+
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
@@ -322,6 +353,7 @@ void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
+void tern_timer_paced(struct tcp *tcp, struct tcb *tcb); /* the next burst is waited for */
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 /* ns until TIME_WAIT, or an orphan's FIN_WAIT_2, ends. */
 uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);

@@ -46,6 +46,8 @@ static uint32_t sooner(uint32_t a, uint32_t b)
 static void rearm(struct tcp *tcp, struct tcb *tcb)
 {
 	uint32_t at = sooner(sooner(tcb->rexmt_at, tcb->delack_at), tcb->linger_at);
+	if (tcb->side)
+		at = sooner(at, tcb->side->pacing.wake);
 	if (at == 0) {
 		tern_wheel_disarm(&tcp->wheel, &tcb->timer);
 		return;
@@ -64,6 +66,8 @@ static void set(struct tcp *tcp, struct tcb *tcb, uint32_t *which, uint64_t wait
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->rexmt_at = tcb->delack_at = tcb->linger_at = 0;
+	if (tcb->side)
+		tcb->side->pacing.wake = 0;
 	tcb->flags &= ~(TCB_ACK_DELAYED | TCB_PERSIST);
 	tern_wheel_disarm(&tcp->wheel, &tcb->timer);
 }
@@ -127,6 +131,13 @@ void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb)
 void tern_timer_ack_sent(struct tcb *tcb)
 {
 	tcb->delack_at = 0;
+}
+
+void tern_timer_paced(struct tcp *tcp, struct tcb *tcb)
+{
+	struct pacing *p = &tcb->side->pacing;
+	if (p->wake == 0)
+		set(tcp, tcb, &p->wake, p->next - tcp->core->now);
 }
 
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
@@ -331,10 +342,18 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 	return true;
 }
 
+static void burst_due(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->side->pacing.wake = 0;
+	tern_want_send(tcp, tcb);
+}
+
 static void expire(struct tcp *tcp, struct tcb *tcb)
 {
 	bool retransmit = due(tcp, tcb, tcb->rexmt_at), ack = due(tcp, tcb, tcb->delack_at);
 	bool linger = due(tcp, tcb, tcb->linger_at);
+	if (tcb->side && due(tcp, tcb, tcb->side->pacing.wake))
+		burst_due(tcp, tcb);
 	if (retransmit) {
 		bool alive = tcb->flags & TCB_PERSIST ? persist_expired(tcp, tcb)
 						      : retransmit_expired(tcp, tcb);

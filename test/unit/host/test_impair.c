@@ -386,6 +386,85 @@ static void no_frame_is_made_or_vanishes_uncounted(void **state)
 	tern_wire_free(wire);
 }
 
+/* An IPv4 header with a good checksum and these ECN bits at `at`, and some bytes after it. */
+static struct tern_frame packet(uint8_t *data, uint32_t at, uint8_t tos)
+{
+	static const uint8_t header[20] = {0x45, 0, 0, 60, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1,
+		10, 0, 0, 2};
+	memset(data, 0xee, at + 60);
+	memcpy(data + at, header, sizeof header);
+	if (at) {
+		data[12] = 8;
+		data[13] = 0;
+	}
+	data[at + 1] = tos;
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < 20; i += 2)
+		sum += (uint32_t)data[at + i] << 8 | data[at + i + 1];
+	sum = ~((sum & 0xffff) + (sum >> 16));
+	data[at + 10] = (uint8_t)(sum >> 8);
+	data[at + 11] = (uint8_t)sum;
+	return (struct tern_frame){.data = data, .len = at + 60, .csum_valid = true};
+}
+
+static bool summed_right(const uint8_t *ip)
+{
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < 20; i += 2)
+		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+	return (sum & 0xffff) + (sum >> 16) == 0xffff;
+}
+
+/* RFC 3168 5: ECT(0) and ECT(1) become CE; who is not ECN-capable is let alone. */
+static void marks_are_for_ecn_capable_packets(void **state)
+{
+	(void)state;
+	uint8_t data[80];
+	struct tern_frame out;
+	for (uint32_t at = 0; at <= 14; at += 14)
+		for (uint8_t tos = 0; tos < 4; tos++) {
+			struct tern_wire *wire = wire_of("ecn=100%", 1);
+			struct tern_frame in = packet(data, at, 0xb8 | tos);
+			tern_wire_push(wire, &in, 5);
+			assert_true(tern_wire_pop(wire, &out, 5));
+			assert_int_equal(out.data[at + 1], 0xb8 | (tos ? 3 : 0));
+			assert_true(summed_right(out.data + at));
+			assert_memory_equal(out.data + at + 12, data + at + 12, 48);
+			assert_int_equal(stats_of(wire).marked, tos != 0);
+			tern_wire_free(wire);
+		}
+	/* Neither is what only looks a little like a packet. */
+	struct tern_wire *wire = wire_of("ecn=100%", 1);
+	struct tern_frame in = packet(data, 0, 2);
+	data[10] ^= 1;
+	tern_wire_push(wire, &in, 5);
+	in.len = 10;
+	tern_wire_push(wire, &in, 5);
+	assert_int_equal(stats_of(wire).marked, 0);
+	tern_wire_free(wire);
+}
+
+static void a_long_queue_marks(void **state)
+{
+	(void)state;
+	uint8_t data[80];
+	struct tern_frame out;
+	struct tern_wire *wire = wire_of("rate=1mbit,queue=10,ecn=4", 1);
+	unsigned marked = 0;
+	for (unsigned i = 0; i < 11; i++) {
+		struct tern_frame in = packet(data, 14, 2);
+		tern_wire_push(wire, &in, 0);
+	}
+	for (unsigned i = 0; tern_wire_pop(wire, &out, TERN_NEVER - 1); i++) {
+		/* One is being sent, four may wait. */
+		assert_int_equal(out.data[15], i >= 5 ? 3 : 2);
+		marked += out.data[15] == 3;
+	}
+	assert_int_equal(marked, 6);
+	assert_int_equal(stats_of(wire).overflowed, 0);
+	tern_wire_free(wire);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +486,8 @@ int main(void)
 		cmocka_unit_test(what_a_lost_frame_took_of_the_rate_is_gone),
 		cmocka_unit_test(the_first_frames_are_spared_from_chance_but_not_from_delay),
 		cmocka_unit_test(no_frame_is_made_or_vanishes_uncounted),
+		cmocka_unit_test(marks_are_for_ecn_capable_packets),
+		cmocka_unit_test(a_long_queue_marks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

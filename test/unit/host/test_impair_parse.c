@@ -23,7 +23,7 @@ static void every_key_reaches_its_field(void **state)
 	(void)state;
 	struct tern_impair_spec s = parsed(
 		"loss=1%,burst=2%/30%/90%,delay=20ms,jitter=500us,reorder=25%/3ms,duplicate=0.125,"
-		"corrupt=0.5,rate=100mbit,queue=50,after=7");
+		"corrupt=0.5,rate=100mbit,queue=50,after=7,ecn=20");
 	assert_true(s.loss == 0.01);
 	assert_true(s.burst_enter == 0.02 && s.burst_leave == 0.3 && s.burst_loss == 0.9);
 	assert_int_equal(s.delay, 20000000);
@@ -34,6 +34,9 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(s.rate, 100000000);
 	assert_int_equal(s.queue, 50);
 	assert_int_equal(s.after, 7);
+	assert_int_equal(s.mark_above, 20);
+	assert_true(parsed("ecn=25%").mark == 0.25);
+	assert_true(parsed("ecn=0.5").mark == 0.5);
 }
 
 static void defaults_are_as_the_help_says(void **state)
@@ -65,8 +68,8 @@ static void nonsense_is_refused_with_a_sentence_and_changes_nothing(void **state
 		"delay=-1ms", "delay=1001s", "jitter=1ms", "delay=1ms,jitter=2ms", "burst=1%",
 		"burst=1%/2%/3%/4%", "reorder=", "reorder=5%/", "rate=0mbit", "rate=10",
 		"rate=10Mbit/s", "queue=10", "rate=1mbit,queue=0", "rate=1mbit,queue=1000001",
-		"rate=1mbit,queue=1.5", "after=-1", "after=x", "loss=1%,loss=2%", " loss=1%",
-		"loss =1%"};
+		"rate=1mbit,queue=1.5", "after=-1", "ecn", "ecn=5", "rate=1mbit,ecn=0", "ecn=101%",
+		"rate=1mbit,ecn=-1", "after=x", "loss=1%,loss=2%", " loss=1%", "loss =1%"};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct tern_impair_spec spec, before;
 		char err[160] = "";

@@ -192,6 +192,7 @@ struct net_packet {
 	uint32_t src, dst;
 	uint8_t protocol;
 	uint8_t ttl; /* 0: 64 */
+	uint8_t tos;
 	uint16_t id, offset;
 	bool more, group;
 	const void *data;
@@ -207,6 +208,7 @@ static inline void net_in_on(struct net *net, int nif, const struct net_packet *
 	struct ipv4_header h = {
 		.src = v4(p->src),
 		.dst = v4(p->dst),
+		.tos = p->tos,
 		.ttl = p->ttl ? p->ttl : 64,
 		.protocol = p->protocol,
 		.total_len = (uint16_t)len,

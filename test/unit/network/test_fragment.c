@@ -223,6 +223,40 @@ static void fragments_of_different_datagrams_do_not_mix(void **state)
 	net_end(&net);
 }
 
+/* RFC 3168 5.3: a mark on any fragment is one on the whole; but who is not ECN-capable is not told.
+ */
+static void a_mark_of_congestion_survives_reassembly(void **state)
+{
+	(void)state;
+	static const uint8_t data[8] = {1};
+	struct net net;
+	net_begin(&net);
+	for (uint8_t a = 0; a < 4; a++)
+		for (uint8_t b = 0; b < 4; b++) {
+			bool marked = a == ECN_CE || b == ECN_CE;
+			bool dropped = marked && (a == ECN_NOT_ECT || b == ECN_NOT_ECT);
+			net.delivered = 0;
+			struct net_packet p = {.src = PEER,
+				.dst = OURS,
+				.protocol = TEST_PROTOCOL,
+				.id = (uint16_t)(4 * a + b),
+				.more = true,
+				.tos = 0xb8 | a,
+				.data = data,
+				.len = 8};
+			net_in(&net, &p);
+			p.offset = 8;
+			p.more = false;
+			p.tos = 0xb8 | b;
+			net_in(&net, &p);
+			assert_int_equal(net.delivered, !dropped);
+			if (!dropped)
+				assert_int_equal(net.in.tos, 0xb8 | (marked ? ECN_CE : a));
+		}
+	assert_int_equal(net_dropped(&net, TERN_DROP_FRAG_ECN), 2);
+	net_end(&net);
+}
+
 static void malformed_fragments_are_dropped_by_name(void **state)
 {
 	(void)state;
@@ -459,6 +493,7 @@ int main(void)
 		cmocka_unit_test(every_overlap_of_up_to_three_agreeing_fragments_is_refused),
 		cmocka_unit_test(fragments_in_any_order_and_twice_make_the_datagram),
 		cmocka_unit_test(fragments_of_different_datagrams_do_not_mix),
+		cmocka_unit_test(a_mark_of_congestion_survives_reassembly),
 		cmocka_unit_test(malformed_fragments_are_dropped_by_name),
 		cmocka_unit_test(a_condemned_datagram_stays_so_until_its_time_is_over),
 		cmocka_unit_test(

@@ -62,6 +62,7 @@ static void send_packet(struct peer *p, uint8_t protocol, const uint8_t *data, u
 		.src = peer_addr(),
 		.dst = stack_addr(),
 		.ttl = 64,
+		.tos = p->tos,
 		.protocol = protocol,
 		.header_len = 20,
 		.total_len = (uint16_t)(20 + len),
@@ -117,6 +118,7 @@ bool peer_take(struct peer *p)
 	assert_int_equal(tern_ipv4_parse(&r, tern_csum_portable(), &h), TERN_DROP_NONE);
 	if (h.protocol != IPPROTO_TCP_NUM)
 		return peer_take(p);
+	p->last_tos = h.tos;
 	uint64_t sum = tern_pseudo_sum(&h.src, &h.dst, IPPROTO_TCP_NUM, (uint32_t)reader_left(&r));
 	assert_int_equal(csum_fold(sum + tern_csum_portable()->sum(r.at, reader_left(&r))), 0xffff);
 	assert_int_equal(tern_tcp_parse(&r, &p->last), TERN_DROP_NONE);

@@ -27,11 +27,13 @@ struct peer {
 	uint16_t window;   /* the peer's, as on the wire; 65535 at first */
 	bool timestamps;   /* the peer's segments carry them */
 	uint32_t tsval, tsecr;
+	uint8_t tos; /* of the peer's packets */
 	struct tern_listener listener;
 	struct tern_conn conn;
 	uint8_t frame[65536]; /* the last frame taken */
 	uint32_t frame_len;
 	struct tcp_segment last; /* as parsed; data points into frame */
+	uint8_t last_tos;
 };
 
 /* How a stack may differ from the usual one; zero parts are the defaults. */

@@ -10,6 +10,7 @@ static void open_sending(struct peer *p)
 {
 	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_WSCALE, .mss = MSS, .wscale = 7};
 	peer_open(p);
+	peer_set(p, "tcp_congestion_control", tern_congestion_number("reno"));
 	peer_listen(p);
 	peer_connect(p, 1, &o);
 	peer_drain(p);

@@ -8,6 +8,7 @@ static struct tcp_options with_mss = {.has = TCP_OPT_MSS, .mss = MSS};
 static void open_plain(struct peer *p)
 {
 	peer_open(p);
+	peer_set(p, "tcp_congestion_control", tern_congestion_number("reno"));
 	peer_listen(p);
 	peer_connect(p, 1, &with_mss);
 	peer_drain(p);
@@ -173,12 +174,14 @@ static void a_timeout_begins_again_at_the_first_byte_in_slow_start(void **state)
 	struct tern_tcp_info info = peer_info(&p);
 	assert_int_equal(info.cwnd, MSS);
 	assert_int_equal(info.ssthresh, 5 * MSS);
-	ack_at(&p, 1 * MSS); /* everything else is lost, too: 1, 2, 4 */
+	ack_at(&p, 1 * MSS); /* everything else is lost, too: 1, 2, 3 */
 	expect_at(&p, 1 * MSS);
 	expect_at(&p, 2 * MSS);
 	silent(&p);
+	/* One ACK for two: one segment more, since after a timeout it may tell of what arrived long
+	 * ago (RFC 3465 2.3). */
 	ack_at(&p, 3 * MSS);
-	for (uint32_t i = 3; i < 7; i++)
+	for (uint32_t i = 3; i < 6; i++)
 		expect_at(&p, i * MSS);
 	silent(&p);
 	/* The rest arrived long ago after all. */

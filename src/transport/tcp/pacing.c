@@ -1,0 +1,78 @@
+/*
+ * Pacing: new data leaves at a rate in proportion to cwnd / RTT, not a window at once, so that
+ * short queues need not hold what ACKs let out together. As Linux: twice that rate while the window
+ * may double in a round trip, 1.2 times after.
+ *
+ * What goes out together is a burst: about a ms' worth, at least two segments. A burst takes as
+ * long as the rate says; the next may begin when that time is over. Then the timer lists the
+ * connection, and the device pulls.
+ */
+#include "transport/tcp/tcp.h"
+
+#define BURST_US     1000
+#define SEGMENTS_MIN 2
+
+static bool doubling(const struct tcb *tcb)
+{
+	return tcb->cwnd < tcb->ssthresh / 2;
+}
+
+/* ns that so many bytes take: n / (f * cwnd / srtt). */
+static uint64_t time_of(const struct tcb *tcb, uint32_t n)
+{
+	uint64_t at_cwnd = (uint64_t)n * tcb->srtt * 500 / tcb->cwnd;
+	return doubling(tcb) ? at_cwnd : at_cwnd * 5 / 3;
+}
+
+static uint32_t burst(const struct tcb *tcb)
+{
+	uint64_t n = 2 * BURST_US * (uint64_t)tcb->cwnd / tcb->srtt;
+	uint32_t mss = tern_tcb_effective_mss(tcb);
+	if (!doubling(tcb))
+		n = n * 3 / 5;
+	n -= n % mss;
+	if (n < SEGMENTS_MIN * mss)
+		n = SEGMENTS_MIN * mss;
+	return n < tcb->cwnd ? (uint32_t)n : tcb->cwnd;
+}
+
+/* A timer that was late does not slow it down: one burst is made up for. */
+static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
+{
+	uint32_t n = burst(tcb);
+	uint64_t takes = time_of(tcb, n), late = now - p->next;
+	p->left = late < takes ? n : 2 * n;
+	p->next = (late < takes ? p->next : now) + takes;
+}
+
+uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
+{
+	struct pacing *p = &tcb->side->pacing;
+	uint64_t now = tcp->core->now;
+	if (!tcp->core->set.tcp_pacing)
+		return want;
+	if (p->left < want && now >= p->next)
+		begin_burst(tcb, p, now);
+	if (p->left < at_most(want, tcb->mss)) {
+		tern_timer_paced(tcp, tcb);
+		return 0;
+	}
+	return at_most(want, p->left);
+}
+
+void tern_pacing_sent(struct tcb *tcb, uint32_t n)
+{
+	struct pacing *p = &tcb->side->pacing;
+	p->left -= at_most(n, p->left);
+}
+
+/* RFC 6928: so much may go at once into a path that is empty. */
+void tern_pacing_resume(const struct tcp *tcp, struct tcb *tcb)
+{
+	struct pacing *p = &tcb->side->pacing;
+	if (tcb->srtt < PACING_RTT_MIN || !tcp->core->set.tcp_pacing)
+		return;
+	uint32_t initial = (uint32_t)tcp->core->set.tcp_init_cwnd * tern_tcb_effective_mss(tcb);
+	p->left = at_most(initial, tcb->cwnd);
+	p->next = tcp->core->now + time_of(tcb, p->left);
+}

@@ -1,0 +1,198 @@
+/* The congestion window that is not used (RFC 5681 4.1, RFC 7661), and which algorithm minds it. */
+#include "pair.h"
+
+static uint8_t data[1 << 20];
+
+static void set(struct pair *t, const char *name, int64_t value)
+{
+	for (unsigned k = 0; k < 2; k++)
+		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
+}
+
+static void open_pair(struct pair *t, int64_t algorithm)
+{
+	pair_open(t, &(struct pair_setup){.delay = 10 * MSEC});
+	set(t, "tcp_congestion_control", algorithm);
+	pair_connect(t);
+}
+
+static void write_all(struct pair *t, size_t n)
+{
+	assert_true(n <= sizeof data);
+	assert_int_equal(tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_SNDBUF,
+				 sizeof data),
+		0);
+	assert_int_equal(tern_tcp_write(t->side[0].stack, t->side[0].conn, data, n), n);
+}
+
+/* Side 1 reads whatever comes while ns pass. */
+static void run(struct pair *t, uint64_t ns)
+{
+	static uint8_t sink[1 << 16];
+	uint64_t end = t->now + ns;
+	while (pair_step(t, end))
+		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
+			;
+}
+
+static void until_acknowledged(struct pair *t)
+{
+	run(t, MSEC);
+	while (pair_info(t, 0).unacked || pair_info(t, 0).unsent)
+		run(t, MSEC);
+}
+
+static uint32_t cwnd(const struct pair *t)
+{
+	return pair_info(t, 0).cwnd;
+}
+
+static void a_trickle_does_not_grow_it(void **state)
+{
+	(void)state;
+	for (int64_t k = 0; tern_congestion_name((unsigned)k); k++) {
+		struct pair t;
+		open_pair(&t, k);
+		uint32_t initial = cwnd(&t);
+		for (unsigned i = 0; i < 100; i++) {
+			write_all(&t, 2000);
+			run(&t, 25 * MSEC);
+		}
+		assert_int_equal(cwnd(&t), initial);
+		pair_close(&t);
+	}
+}
+
+static void a_full_window_does(void **state)
+{
+	(void)state;
+	for (int64_t k = 0; tern_congestion_name((unsigned)k); k++) {
+		struct pair t;
+		open_pair(&t, k);
+		write_all(&t, 500000);
+		run(&t, 900 * MSEC);
+		assert_true(cwnd(&t) > 150000);
+		pair_close(&t);
+	}
+}
+
+/* RFC 5681 4.1: after more than an RTO it begins again with the initial window; but that there was
+ * more is not forgotten. */
+static void an_idle_time_ends_it(void **state)
+{
+	(void)state;
+	struct pair t;
+	for (unsigned wanted = 0; wanted < 2; wanted++) {
+		for (uint64_t pause = 100; pause <= 5000; pause *= 7) {
+			open_pair(&t, 0);
+			set(&t, "tcp_slow_start_after_idle", wanted);
+			uint32_t initial = cwnd(&t);
+			write_all(&t, 500000);
+			until_acknowledged(&t);
+			uint32_t grown = cwnd(&t);
+			assert_true(grown > 3 * initial);
+			run(&t, pause * MSEC);
+			write_all(&t, 1);
+			run(&t, MSEC);
+			assert_int_equal(cwnd(&t), wanted && pause > 200 ? initial : grown);
+			pair_close(&t);
+		}
+	}
+}
+
+/* RFC 2861 3.2: what has not been needed for an RTO goes by halves, not at once. */
+static void what_is_not_needed_goes_by_and_by(void **state)
+{
+	(void)state;
+	struct pair t;
+	open_pair(&t, 0);
+	uint32_t initial = cwnd(&t);
+	write_all(&t, 500000);
+	until_acknowledged(&t);
+	uint32_t grown = cwnd(&t), last = grown;
+	for (unsigned i = 0; i < 100; i++) {
+		write_all(&t, 20000);
+		run(&t, 50 * MSEC);
+		/* Where half of it is in use, slow start grows it again. */
+		assert_true(cwnd(&t) <= last || cwnd(&t) <= 3 * 20000);
+		assert_true(cwnd(&t) >= last / 2);
+		last = cwnd(&t);
+	}
+	assert_true(last < grown / 2);
+	assert_true(last >= 20000 && last >= initial);
+	assert_true(pair_info(&t, 0).ssthresh >= grown / 4 * 3);
+	pair_close(&t);
+}
+
+static int64_t algorithm(const struct pair *t)
+{
+	int64_t value = -1;
+	assert_int_equal(tern_tcp_option_get(t->side[0].stack, t->side[0].conn, TERN_TCP_CONGESTION,
+				 &value),
+		0);
+	return value;
+}
+
+static int choose(const struct pair *t, int64_t value)
+{
+	return tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_CONGESTION, value);
+}
+
+static void algorithms_are_chosen_by_setting_and_by_option(void **state)
+{
+	(void)state;
+	struct pair t;
+	pair_open(&t, &(struct pair_setup){.delay = 10 * MSEC});
+	pair_connect(&t);
+	assert_string_equal(pair_info(&t, 0).congestion, "cubic");
+	assert_int_equal(choose(&t, tern_congestion_number("reno")), 0);
+	assert_string_equal(pair_info(&t, 0).congestion, "reno");
+	assert_int_equal(algorithm(&t), tern_congestion_number("reno"));
+	assert_int_equal(choose(&t, 2), TERN_ERANGE);
+	/* In the middle of it, too. */
+	write_all(&t, 300000);
+	for (unsigned i = 0; i < 40; i++) {
+		run(&t, 7 * MSEC);
+		assert_int_equal(choose(&t, i & 1), 0);
+	}
+	run(&t, SEC);
+	assert_int_equal(pair_info(&t, 1).rcv_nxt - pair_info(&t, 1).irs - 1, 300000);
+	pair_close(&t);
+}
+
+static void settings_are_taken_as_text(void **state)
+{
+	(void)state;
+	struct pair t;
+	pair_open(&t, &(struct pair_setup){0});
+	struct tern_stack *s = t.side[0].stack;
+	int64_t value;
+	assert_int_equal(tern_set_text(s, "tcp_congestion_control", "reno"), 0);
+	assert_int_equal(tern_get(s, "tcp_congestion_control", &value), 0);
+	assert_int_equal(value, tern_congestion_number("reno"));
+	assert_int_equal(tern_set_text(s, "tcp_congestion_control", "0"), 0);
+	assert_int_equal(tern_set_text(s, "tcp_congestion_control", "bbr"), TERN_EINVAL);
+	assert_int_equal(tern_set_text(s, "tcp_congestion_control", "2"), TERN_ERANGE);
+	assert_int_equal(tern_set_text(s, "tcp_ecn", "reno"), TERN_EINVAL);
+	assert_int_equal(tern_set_text(s, "tcp_ecn", "1"), 0);
+	assert_int_equal(tern_set_text(s, "tcp_ecn", "-1"), TERN_EINVAL);
+	assert_int_equal(tern_set_text(s, "tcp_ecn", "99999999999999999999"), TERN_ERANGE);
+	assert_int_equal(tern_set_text(s, "tcp_ecn", ""), TERN_EINVAL);
+	assert_int_equal(tern_set_text(s, "tcp_nonsense", "1"), TERN_ENOENT);
+	assert_int_equal(tern_congestion_number("vegas"), TERN_ENOENT);
+	assert_null(tern_congestion_name(2));
+	pair_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_trickle_does_not_grow_it),
+		cmocka_unit_test(a_full_window_does),
+		cmocka_unit_test(an_idle_time_ends_it),
+		cmocka_unit_test(what_is_not_needed_goes_by_and_by),
+		cmocka_unit_test(algorithms_are_chosen_by_setting_and_by_option),
+		cmocka_unit_test(settings_are_taken_as_text),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
