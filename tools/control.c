@@ -39,8 +39,12 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
-	json_t *(*owners)(void *context, json_t *params);
-	void *owners_context;
+	struct {
+		const char *name;
+		json_t *(*answer)(void *context, json_t *params);
+		void *context;
+	} own[CONTROL_METHODS];
+	size_t own_count;
 	struct client client[CLIENTS];
 };
 
@@ -148,10 +152,12 @@ static json_t *connections(struct tern_control *control, json_t *params)
 	return all;
 }
 
+/* Where no programs run. */
 static json_t *owners(struct tern_control *control, json_t *params)
 {
-	return control->owners ? control->owners(control->owners_context, params)
-			       : json_pack("{s:[]}", "owners");
+	(void)control;
+	(void)params;
+	return json_pack("{s:[]}", "owners");
 }
 
 static const struct method {
@@ -171,6 +177,22 @@ static json_t *error(int code, const char *text)
 	return json_pack("{s:i, s:s}", "code", code, "message", text);
 }
 
+/* Calls it; false if there is no such method. */
+static bool call(struct tern_control *control, const char *name, json_t *params, json_t **result)
+{
+	for (size_t i = 0; i < control->own_count; i++)
+		if (strcmp(control->own[i].name, name) == 0) {
+			*result = control->own[i].answer(control->own[i].context, params);
+			return true;
+		}
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (strcmp(methods[i].name, name) == 0) {
+			*result = methods[i].call(control, params);
+			return true;
+		}
+	return false;
+}
+
 /* The answer to one line. */
 static json_t *answer(struct tern_control *control, const char *line, size_t len)
 {
@@ -183,13 +205,10 @@ static json_t *answer(struct tern_control *control, const char *line, size_t len
 			 &name, "id", &id, "params", &params) != 0 ||
 		 strcmp(version_said, "2.0") != 0)
 		wrong = error(INVALID_REQUEST, "not a request of JSON-RPC 2.0");
-	for (size_t i = 0; !wrong && !result && i < sizeof methods / sizeof *methods; i++)
-		if (strcmp(methods[i].name, name) == 0) {
-			result = methods[i].call(control, params);
-			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
-		}
-	if (!wrong && !result)
+	else if (!call(control, name, params, &result))
 		wrong = error(NO_METHOD, "no such method");
+	else if (!result)
+		wrong = error(BAD_PARAMS, "bad parameters");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,
 		result ? "result" : "error", result ? result : wrong);
 	if (reply && !id)
@@ -351,11 +370,12 @@ failed:
 	return NULL;
 }
 
-void tern_control_owners(struct tern_control *control,
+void tern_control_method(struct tern_control *control, const char *name,
 	json_t *(*answer_with)(void *context, json_t *params), void *context)
 {
-	control->owners = answer_with;
-	control->owners_context = context;
+	control->own[control->own_count].name = name;
+	control->own[control->own_count].answer = answer_with;
+	control->own[control->own_count++].context = context;
 }
 
 /* What tern nstat keeps there about this stack. */
