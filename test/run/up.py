@@ -429,6 +429,36 @@ def case_up_ordinary_user():
     require(os.listdir("run/tern") == [], f"left behind: {os.listdir('run/tern')}")
 
 
+def case_up_two():
+    """Two stacks, each with its own ports; who looks has to say at which."""
+    write("serve.py", SERVE)
+    tern("up", "a", "-d")
+    tern("up", "b", "-d", "--tap", "tern1", "--addr", "10.78.0.2/24", "--kernel-addr", "10.78.0.1/24")
+    servers = [Server(TERN, "run", "--stack", name, "--", PYTHON, "serve.py", stop=signal.SIGTERM)
+               for name in "ab"]
+    with servers[0], servers[1]:
+        for server in servers:
+            said(server, "ready")
+        for host in (OURS, "10.78.0.2"):
+            with socket.create_connection((host, 7), 5) as s:
+                s.sendall(b"hello")
+                require(s.recv(5) == b"hello", "not served")
+        require([line.split()[0] for line in tern("ls", "-H").splitlines()] == ["a", "b"], "not both")
+        require("several stacks" in tern("ss", rc=1), "which?")
+        require(":7" in ss("-lH", "--stack", "b"), "b does not listen")
+    for name in "ab":
+        tern("down", name)
+    return "10.77.0.2 and 10.78.0.2"
+
+
+def case_run_killed():
+    """kill -9 of `tern run`, without a stack of others, takes its program along as well."""
+    with Server(TERN, "run", "--", "sleep", "100", stop=None) as server:
+        soon("it does not begin", lambda: "sleep 100" in sh("ps -eo args | grep -v -e grep -e tern || true"))
+        server.process.kill()
+        soon("the program lives", lambda: "sleep 100" not in sh("ps -eo args | grep -v grep || true"))
+
+
 def case_up_options():
     """What a stack is like is said once, to tern up."""
     with Up("--impair", "delay=30ms", "--set", "tcp_fin_timeout=7", "--pcap", "up.pcapng"):
