@@ -451,6 +451,40 @@ def case_up_two():
     return "10.77.0.2 and 10.78.0.2"
 
 
+SHARED = """
+import socket, time
+many = []
+for i in range(16):
+    l = socket.socket()
+    l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    l.bind(('0.0.0.0', 7))
+    l.listen()
+    many.append(l)
+print('ready', flush=True)
+time.sleep(1.5)
+for l in many:
+    l.close()
+time.sleep(2)
+l = socket.create_server(('0.0.0.0', 7))
+print('again', flush=True)
+c, _ = l.accept()
+c.sendall(c.recv(5))
+"""
+
+
+def case_reuseport_closed_together():
+    """Of sockets that share a port, one that is found closed takes along those its connections would go to."""
+    write("shared.py", SHARED)
+    with Up():
+        with program(PYTHON, "shared.py") as server:
+            said(server, "ready")
+            held = [socket.create_connection((OURS, 7), 5) for _ in range(40)]
+            said(server, "again")
+            still_serves()
+            server.process.wait(20)
+        require(all(reset(s) for s in held), "somebody is not told")
+
+
 def case_run_killed():
     """kill -9 of `tern run`, without a stack of others, takes its program along as well."""
     with Server(TERN, "run", "--", "sleep", "100", stop=None) as server:
