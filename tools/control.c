@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <tern/trace.h>
+#include <tern/udp.h>
 #include <unistd.h>
 
 #define CLIENTS 8
@@ -132,21 +133,56 @@ static json_t *connection(const struct tern_tcp_info *i)
 
 #define PAGE 500 /* connections an answer */
 
+/* Where to go on; false for bad parameters. */
+static bool take_from(json_t *params, uint32_t *cursor)
+{
+	json_int_t from = 0;
+	if (params &&
+		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+		return false;
+	*cursor = (uint32_t)from;
+	return true;
+}
+
 static json_t *connections(struct tern_control *control, json_t *params)
 {
 	struct tern_stack *stack = tern_host_stack(control->host);
 	struct tern_tcp_info info;
-	json_int_t from = 0;
-	if (params &&
-		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
 		return NULL;
-	uint32_t cursor = (uint32_t)from;
 	json_t *list = json_array();
 	bool more = true;
 	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
 		json_array_append_new(list,
 			info.state == TERN_TCP_LISTEN ? listener(&info) : connection(&info));
 	json_t *all = json_pack("{s:o}", "connections", list);
+	if (more)
+		json_object_set_new(all, "next", json_integer(cursor));
+	return all;
+}
+
+static json_t *datagram_socket(const struct tern_udp_info *i)
+{
+	bool connected = i->remote.port;
+	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:i, s:I}", "netid", "udp", "state",
+		connected ? "ESTABLISHED" : "UNCONN", "local", endpoint(&i->local), "remote",
+		connected ? endpoint(&i->remote) : json_string("*"), "unread",
+		(json_int_t)i->queued, "unsent", 0, "rcvbuf", (json_int_t)i->rcvbuf);
+}
+
+static json_t *udp(struct tern_control *control, json_t *params)
+{
+	struct tern_udp_info info;
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
+		return NULL;
+	json_t *list = json_array(), *all = json_pack("{s:o}", "sockets", list);
+	bool more = true;
+	for (unsigned n = 0;
+		n < PAGE && (more = tern_udp_each(tern_host_stack(control->host), &cursor, &info));
+		n++)
+		json_array_append_new(list, datagram_socket(&info));
 	if (more)
 		json_object_set_new(all, "next", json_integer(cursor));
 	return all;
@@ -169,6 +205,7 @@ static const struct method {
 	{"drops", drops},
 	{"memory", memory},
 	{"connections", connections},
+	{"udp", udp},
 	{"owners", owners},
 };
 

@@ -116,6 +116,41 @@ def case_up_ports():
     return "EADDRINUSE across programs"
 
 
+HOLD_UDP = """
+import socket, time
+a = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(3)]
+a[0].bind(('0.0.0.0', 53))
+a[1].bind(('127.0.0.1', 54))
+a[2].connect(('127.0.0.1', 54))
+a[2].send(b'x' * 100)
+l = socket.create_server(('0.0.0.0', 7))
+print('ready', flush=True)
+time.sleep(60)
+"""
+
+
+def case_up_ss_udp():
+    """tern ss -u shows the programs' UDP sockets as ss shows the kernel's, and whose they are."""
+    with Up(), program(PYTHON, "-c", HOLD_UDP) as holder:
+        said(holder, "ready")
+        lines = [line.split(maxsplit=5) for line in ss("-uapH").splitlines()]
+        by = {line[3]: line for line in lines}
+        require(sorted(line[0] for line in lines) == ["ESTAB", "UNCONN", "UNCONN"], f"{lines}")
+        require(by["*:53"][1:5] == ["0", "0", "*:53", "*:*"], f"{by['*:53']}")
+        require(int(by["127.0.0.1:54"][1]) > 100, f"what waits: {by['127.0.0.1:54']}")
+        require(all('users:(("python3",pid=' in line[5] for line in lines), f"{lines}")
+        require([line.split()[4] for line in ss("-uH").splitlines()] == ["127.0.0.1:54"], "connected")
+        require(len(ss("-ulH").splitlines()) == 2, "not connected")
+        both = ss("-tul").splitlines()
+        require(both[0].startswith("Netid State") and {line.split()[0] for line in both[1:]} == {"udp", "tcp"},
+                f"{both}")
+        require("udp" not in ss("-a") and len(json.loads(ss("-uaj"))) == 3, "TCP and UDP are mixed")
+        holder.process.terminate()
+        holder.process.wait(20)
+        require(ss("-uaH") == "", "UDP sockets are left")
+    return "two that wait, one that is connected"
+
+
 def case_up_udp_and_ping():
     """What is not TCP is shared, too."""
     with Up():

@@ -105,6 +105,7 @@ int tern_run_make_network(struct run *run)
 	run->netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (run->netns < 0)
 		goto failed;
+	run->udp_list = fopen("/proc/thread-self/net/udp", "re");
 	if (give_tun(run) != 0)
 		return -1;
 	if (set_up_network() == 0 && unshare(CLONE_NEWNET) == 0)

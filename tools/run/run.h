@@ -19,6 +19,7 @@
  *	accept.c    listen, accept
  *	name.c      getsockname, getpeername
  *	owner.c     who has which connection
+ *	datagram.c  the programs' UDP sockets, which are the kernel's
  *	option.c    setsockopt, getsockopt, ioctl
  *
  * `tern run` has a stack and one program on it; `tern up` has a stack, and each `tern run --stack`
@@ -139,7 +140,8 @@ struct run {
 	struct options options;
 	struct tern_host *host;
 	struct tern_addr addr;
-	int netns; /* the programs' */
+	int netns;      /* the programs' */
+	FILE *udp_list; /* of the kernel's there; NULL: it cannot be read */
 	struct sandbox *sandboxes;
 	/* room for a notification and its answer */
 	struct seccomp_notif *notif;
@@ -383,6 +385,18 @@ struct verdict tern_run_getpeername(struct call *call);
 /* --- owner.c */
 /* The method "owners" of docs/control.md; context: the run. */
 json_t *tern_run_owners(void *context, json_t *params);
+
+/* --- datagram.c */
+/* A UDP socket of a program's. */
+struct kernel_udp {
+	struct tern_endpoint local, remote; /* port 0: not connected */
+	uint32_t unsent, unread, inode;
+};
+/* Walks all there are. */
+void tern_run_udp_rewind(struct run *run);
+bool tern_run_udp_next(struct run *run, struct kernel_udp *out);
+/* The method "udp" of docs/control.md; context: the run. */
+json_t *tern_run_udp(void *context, json_t *params);
 
 /* --- option.c */
 struct verdict tern_run_setsockopt(struct call *call);

@@ -63,8 +63,10 @@ int tern_run_open(struct run *run)
 	run->host = tern_options_open(&run->options);
 	if (!run->host)
 		return -1;
-	if (run->options.control)
+	if (run->options.control) {
 		tern_control_method(run->options.control, "owners", tern_run_owners, run);
+		tern_control_method(run->options.control, "udp", tern_run_udp, run);
+	}
 	tern_nif_addr(run_stack(run), tern_host_nif(run->host), &run->addr);
 	return tern_run_make_network(run) == 0 && tern_run_open_begin(run) == 0 &&
 			       tern_run_calls_begin(run) == 0
@@ -163,5 +165,7 @@ int tern_run_close(struct run *run)
 	close_if(run->rendezvous);
 	close_if(run->diag);
 	close_if(run->netns);
+	if (run->udp_list)
+		fclose(run->udp_list);
 	return rc;
 }
