@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,14 +13,15 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/commands.h"
 #include "tools/run/run.h"
 
 #define SETTLE_MS    5000
-#define DOWN_SECONDS 20
-#define DOWN_TOLD    2
+#define DOWN_NS      UINT64_C(20000000000)
+#define DOWN_TOLD_NS UINT64_C(2000000000)
 
 enum {
 	OPTION_HELP = OPTION_OWN,
@@ -169,23 +171,26 @@ static int open_all(struct up *up)
 	return 0;
 }
 
-/* What it has to say from now on goes to NAME.log. */
-static int let_go_of_terminal(const struct up *up)
+/* What it has to say in the background. */
+static int open_log(const struct up *up)
 {
-	int in = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int out = open(beside(up, "log"),
-		O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (in < 0 || out < 0) {
-		fprintf(stderr, "up: %s\n", strerror(errno));
-		return -1;
-	}
+	const char *path = beside(up, "log");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		fprintf(stderr, "up: %s: %s\n", path, strerror(errno));
+	return fd;
+}
+
+static void let_go_of_terminal(int log)
+{
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	setsid();
-	dup2(in, STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	dup2(out, STDERR_FILENO);
-	close(in);
-	close(out);
-	return chdir("/");
+	if (nothing >= 0)
+		dup2(nothing, STDIN_FILENO);
+	dup2(log, STDOUT_FILENO);
+	dup2(log, STDERR_FILENO);
+	close(nothing);
+	close(log);
 }
 
 static void say_up(const struct up *up, pid_t pid)
@@ -201,12 +206,19 @@ static void say_up(const struct up *up, pid_t pid)
 /* The process that the user waits for ends, once all is well, and another goes on. */
 static int begin(struct up *up)
 {
+	int log = up->detach ? open_log(up) : -1;
+	if (up->detach && log < 0)
+		return -1;
 	fflush(NULL);
 	pid_t pid = up->detach ? fork() : getpid();
-	if (pid < 0)
+	if (pid < 0) {
 		fprintf(stderr, "up: fork: %s\n", strerror(errno));
-	if (pid <= 0)
-		return pid < 0 ? -1 : let_go_of_terminal(up);
+		return -1;
+	}
+	if (pid == 0) {
+		let_go_of_terminal(log);
+		return 0;
+	}
 	if (write_pid(up, pid) != 0) {
 		if (up->detach)
 			kill(pid, SIGTERM);
@@ -255,18 +267,43 @@ int tern_command_up(int argc, char **argv)
 
 /* --- tern down ------------------------------------------------------------------------- */
 
-/* Waits until nobody answers there any more. */
-static int await_end(const char *name)
+/* The process that has the stack, to wait for, -1 if it cannot be seen from here. False after
+ * saying that there is none. */
+static bool find_process(const char *name, int *process)
 {
-	for (unsigned ms = 0; ms < DOWN_SECONDS * 1000; ms += 20) {
-		if (!tern_control_answers(name))
-			return 0;
-		if (ms == DOWN_TOLD * 1000)
+	json_int_t pid = -1;
+	json_t *version = tern_control_ask("down", name, "version", NULL, NULL);
+	if (!version)
+		return false;
+	json_unpack(version, "{s:I}", "pid", &pid);
+	json_decref(version);
+	*process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	return true;
+}
+
+/* Its TAP, too, is free once its process is gone. */
+static bool gone(const char *name, int process)
+{
+	struct pollfd p = {.fd = process, .events = POLLIN}; /* -1 only waits */
+	int n = poll(&p, 1, 20);
+	return process >= 0 ? n == 1 : !tern_control_answers(name);
+}
+
+static int await_end(const char *name, int process)
+{
+	uint64_t began = tern_host_now(), told = began + DOWN_TOLD_NS;
+	while (!gone(name, process)) {
+		uint64_t now = tern_host_now();
+		if (now > began + DOWN_NS) {
+			fprintf(stderr, "down: stack \"%s\" is still there\n", name);
+			return 1;
+		}
+		if (now > told) {
 			fprintf(stderr, "down: waiting for the peers of \"%s\"\n", name);
-		usleep(20000);
+			told = TERN_NEVER;
+		}
 	}
-	fprintf(stderr, "down: stack \"%s\" is still there\n", name);
-	return 1;
+	return 0;
 }
 
 int tern_command_down(int argc, char **argv)
@@ -279,7 +316,10 @@ int tern_command_down(int argc, char **argv)
 						 "on it lose their connections.\n");
 		return asked ? 0 : EXIT_USAGE;
 	}
-	json_t *result = tern_control_ask("down", argv[1], "down", NULL, NULL);
+	int process;
+	json_t *result = find_process(argv[1], &process)
+				 ? tern_control_ask("down", argv[1], "down", NULL, NULL)
+				 : NULL;
 	if (!result)
 		return 1;
 	json_unpack(result, "{s:I}", "programs", &programs);
@@ -288,5 +328,5 @@ int tern_command_down(int argc, char **argv)
 		fprintf(stderr, "down: %" PRId64 " program%s lost %s connections\n",
 			(int64_t)programs, programs == 1 ? "" : "s",
 			programs == 1 ? "its" : "their");
-	return await_end(argv[1]);
+	return await_end(argv[1], process);
 }

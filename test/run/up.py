@@ -175,7 +175,8 @@ u.connect('give')
 u.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [l.fileno()]))])
 """
 TAKER = """
-import array, socket
+import array, errno, os, socket
+if os.path.exists('give'): os.unlink('give')
 u = socket.socket(socket.AF_UNIX)
 u.bind('give')
 u.listen()
@@ -183,10 +184,12 @@ print('ready', flush=True)
 c, _ = u.accept()
 _, anc, _, _ = c.recvmsg(1, 100)
 l = socket.socket(fileno=array.array('i', anc[0][2])[0])
-c.recv(1)
 print('taken', flush=True)
-c, _ = l.accept()
-c.sendall(c.recv(5))
+try:
+    c, _ = l.accept()
+    c.sendall(c.recv(5))
+except OSError as e:
+    print(errno.errorcode[e.errno], flush=True)
 """
 
 
@@ -203,6 +206,16 @@ def case_up_socket_is_passed():
             with socket.create_connection((OURS, 7), 5) as s:
                 s.sendall(b"hello")
                 require(s.recv(5) == b"hello", "not served")
+            taker.process.wait(20)
+        # Whose starter is killed before it has ended takes it along, and who waits on it is told.
+        write("giver.py", GIVER + "print('given', flush=True)\ntime.sleep(60)\n")
+        with program(PYTHON, "taker.py") as taker:
+            said(taker, "ready")
+            giver = program(PYTHON, "giver.py").__enter__()
+            said(giver, "given")
+            said(taker, "taken")
+            giver.process.kill()
+            said(taker, "ENETDOWN")
             taker.process.wait(20)
 
 
@@ -333,6 +346,9 @@ def case_up_down():
         said(server, 'stack "s" has ended')
         require(server.process.wait(20) == 0, "its exit status is the program's")
     require("no stack" in tern("down", "s", rc=1) and os.listdir(home()) == [], "it is not down")
+    for _ in range(5):  # its TAP is free once it is down
+        tern("up", "s", "-d")
+        tern("down", "s")
     require("no stack" not in tern("ls", rc=0), "ls of nothing")
     with Server("sleep", "5", tern=True, options=("--name", "other"), stop=signal.SIGTERM):
         soon("not there", lambda: "other" in tern("ls"))

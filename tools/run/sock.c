@@ -257,14 +257,15 @@ static bool made_in(struct sock *sock, struct sandbox *sandbox)
 	return sock->sandbox == sandbox;
 }
 
-static void release_calls(struct sock *sock, struct sandbox *sandbox)
+/* Those of the sandbox; on a socket that ends with it, everybody's. */
+static void release_calls(struct sock *sock, struct sandbox *sandbox, bool reset)
 {
 	struct parked *next;
 	for (struct parked *p = sock->parked; p; p = next) {
 		next = p->next;
-		if (p->sandbox != sandbox)
+		if (p->sandbox != sandbox && !(reset && made_in(sock, sandbox)))
 			continue;
-		tern_run_answer(sandbox, p->id, refuse(ENETDOWN));
+		tern_run_answer(p->sandbox, p->id, refuse(ENETDOWN));
 		tern_sock_unpark(p);
 	}
 }
@@ -274,7 +275,7 @@ void tern_sock_leave(struct sandbox *sandbox, bool reset)
 	struct run *run = sandbox->run;
 	struct sock *sock, *next;
 	HASH_ITER(hh, run->socks, sock, next)
-	release_calls(sock, sandbox);
+	release_calls(sock, sandbox, reset);
 	if (reset)
 		free_those(run, made_in, sandbox);
 	HASH_ITER(hh, run->socks, sock, next)
