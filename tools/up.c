@@ -82,10 +82,10 @@ static int parse(struct up *up, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "dqv", options, NULL)) != -1)
 		if ((rc = take(up, opt, optarg)) <= 0)
 			return rc;
-	if (optind + 1 == argc && !up->run.options.name) {
-		up->run.options.name = argv[optind];
+	if (optind + 1 == argc && !up->run.options.name)
+		up->run.options.name = argv[optind++];
+	if (optind == argc && up->run.options.name)
 		return 1;
-	}
 	fprintf(stderr, "up: wants the stack's name; see `tern up --help`\n");
 	return -1;
 }
