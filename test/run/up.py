@@ -2,6 +2,7 @@
 import array
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -441,6 +442,15 @@ def case_up_hostile():
             still_serves()
             for s in crowd:
                 s.close()
+            # Who comes while there is no descriptor left is let in when there is one again.
+            soon("the crowd stays", lambda: up.descriptors() == before)
+            limits = resource.prlimit(up.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(up.process.pid, resource.RLIMIT_NOFILE, (before, limits[1]))
+            late = subprocess.Popen([TERN, "run", *ON_IT, "--", "true"])
+            time.sleep(1)
+            require(late.poll() is None, "let in without a descriptor")
+            resource.prlimit(up.process.pid, resource.RLIMIT_NOFILE, limits)
+            require(late.wait(20) == 0, "not let in")
             soon(f"descriptors are left: {up.descriptors()}, not {before}", lambda: up.descriptors() == before)
             tern("run", *ON_IT, "--", "true")
             still_serves()

@@ -40,9 +40,12 @@ static void tell(const struct lab *lab, uint64_t at, uint64_t left, bool again)
 	bool terminal = isatty(STDERR_FILENO);
 	if (again && !terminal)
 		return;
-	fprintf(stderr, "%s[%s %.1f s: %" PRIu64 " s]%s", terminal ? "\r" : "",
-		lab->opts->zh ? "直到" : "until", (double)at / 1e9, (left + LAB_SEC - 1) / LAB_SEC,
-		terminal ? "\033[K" : "\n");
+	fputs(terminal ? "\r" : "", stderr);
+	fprintf(stderr,
+		lab->opts->zh ? "[下一步在 %.1f 秒：还要等 %" PRIu64 " 秒]"
+			      : "[next at %.1f s: %" PRIu64 " s to wait]",
+		(double)at / 1e9, (left + LAB_SEC - 1) / LAB_SEC);
+	fputs(terminal ? "\033[K" : "\n", stderr);
 }
 
 /* The capture is whole as far as it goes. */

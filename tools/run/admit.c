@@ -37,6 +37,7 @@ struct admission {
 	struct run *run;
 	bool verbose;
 	int fd, userns;
+	bool starved; /* somebody waits for whom there was no descriptor */
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
 	struct member *members;
@@ -186,15 +187,15 @@ static struct member *enlist(struct admission *a, int fd, pid_t pid)
 	return m;
 }
 
-static void knock(void *context, uint32_t events)
+/* False if nobody is there, or cannot be let in for want of a descriptor. */
+static bool answer_door(struct admission *a)
 {
-	struct admission *a = context;
 	struct ucred who;
 	int fds[] = {a->userns, a->run->netns};
-	(void)events;
 	int fd = accept4(a->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	a->starved = fd < 0 && (errno == EMFILE || errno == ENFILE);
 	if (fd < 0)
-		return;
+		return false;
 	const char *why = unwelcome(a, fd, &who);
 	struct member *m = why ? NULL : enlist(a, fd, who.pid);
 	if (!m) {
@@ -203,12 +204,22 @@ static void knock(void *context, uint32_t events)
 	} else if (!tern_join_send(fd, &(struct join_message){.kind = JOIN_WELCOME}, fds, 2)) {
 		send_away(m, false);
 	}
+	return true;
+}
+
+static void knock(void *context, uint32_t events)
+{
+	(void)events;
+	while (answer_door(context))
+		;
 }
 
 void tern_admission_expire(struct admission *a)
 {
 	uint64_t now = tern_host_now();
 	struct member *next;
+	if (a->starved)
+		knock(a, 0);
 	for (struct member *m = a->members; m; m = next) {
 		next = m->next;
 		if (m->expires <= now)
@@ -246,7 +257,7 @@ struct admission *tern_admission_open(struct run *run, bool verbose)
 	a->userns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
 	a->fd = listen_at(a->path);
 	if (a->userns >= 0 && a->fd >= 0 &&
-		(a->watch = tern_host_watch(run->host, a->fd, EPOLLIN, knock, a)))
+		(a->watch = tern_host_watch(run->host, a->fd, EPOLLIN | EPOLLET, knock, a)))
 		return a;
 	snprintf(why, sizeof why, "%s: %s", a->path, strerror(errno));
 failed:
