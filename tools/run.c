@@ -176,12 +176,6 @@ static int serve(struct command *c)
 	return rc;
 }
 
-static void kill_all(struct command *c)
-{
-	kill(c->program.child, SIGKILL);
-	fprintf(stderr, "run: interrupted\n");
-}
-
 static void tell_missed(struct run *run)
 {
 	uint64_t missed = tern_drop_count(run_stack(run), TERN_DROP_IP_GUEST_TCP);
@@ -216,7 +210,7 @@ static int run_program(struct command *c)
 		tern_run_settle(&c->run, SETTLE_MS, c->program.quiet, &c->program.interrupts);
 		rc = c->program.status;
 	} else {
-		kill_all(c);
+		tern_run_interrupt(&c->program);
 	}
 	tell_missed(&c->run);
 	if (c->program.verbose)

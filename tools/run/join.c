@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -106,11 +105,10 @@ static bool wait_for(struct program *program, int stack, const char *name)
 	struct pollfd p[2] = {{.fd = program->signals, .events = POLLIN},
 		{.fd = stack, .events = POLLRDHUP}};
 	for (;;) {
-		/* As long as the stack lives, the last process's SIGCHLD is what wakes us. */
 		tern_run_reap(program);
 		if (program->over)
 			return true;
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (poll(p, 2, -1) < 0) /* a process's end is a signal, too */
 			return false;
 		if (p[0].revents)
 			tern_run_pass_signals(program);
@@ -148,8 +146,7 @@ int tern_run_join_stack(struct program *program, const char *name)
 	if (tern_run_catch_signals(program) != 0 || tern_run_start(program, stack) != 0)
 		return EXIT_FAILED;
 	if (!wait_for(program, stack, name)) {
-		kill(program->child, SIGKILL);
-		fprintf(stderr, "run: interrupted\n");
+		tern_run_interrupt(program);
 		return EXIT_FAILED;
 	}
 	say_goodbye(program, stack, name);

@@ -129,6 +129,13 @@ int tern_run_start(struct program *program, int stack)
 	return -1;
 }
 
+void tern_run_interrupt(const struct program *program)
+{
+	if (program->status < 0) /* its number is still its own */
+		kill(program->child, SIGKILL);
+	fprintf(stderr, "run: interrupted\n");
+}
+
 void tern_run_reap(struct program *program)
 {
 	int status;

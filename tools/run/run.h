@@ -132,7 +132,6 @@ struct sandbox {
 	struct tern_watch *watch;
 	bool empty; /* none of its processes is left */
 	uint64_t calls, connects, accepts;
-	struct sandbox *next, **link;
 };
 
 /* A stack that programs run on. */
@@ -142,7 +141,6 @@ struct run {
 	struct tern_addr addr;
 	int netns;      /* the programs' */
 	FILE *udp_list; /* of the kernel's there; NULL: it cannot be read */
-	struct sandbox *sandboxes;
 	/* room for a notification and its answer */
 	struct seccomp_notif *notif;
 	struct seccomp_notif_resp *resp;
@@ -262,6 +260,8 @@ void tern_run_pass_signals(struct program *program);
 /* Starts it; it hands its filter's listener over at `stack` and waits there for the word to go on,
  * see join.h. 0, or -1 after saying why. */
 int tern_run_start(struct program *program, int stack);
+/* The user has had enough of it. */
+void tern_run_interrupt(const struct program *program);
 /* Reaps what has died. */
 void tern_run_reap(struct program *program);
 /* A last word about what the kernel's TCP did in the programs' namespace; moves there. */

@@ -48,11 +48,6 @@ struct sandbox *tern_sandbox_new(struct run *run, int listener)
 		ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	sandbox->run = run;
 	sandbox->notify = listener;
-	sandbox->next = run->sandboxes;
-	sandbox->link = &run->sandboxes;
-	if (sandbox->next)
-		sandbox->next->link = &sandbox->next;
-	run->sandboxes = sandbox;
 	return sandbox;
 }
 
@@ -63,9 +58,6 @@ void tern_sandbox_free(struct sandbox *sandbox, bool in_order)
 	if (sandbox->watch)
 		tern_host_unwatch(run->host, sandbox->watch);
 	close(sandbox->notify); /* who still calls gets ENOSYS */
-	*sandbox->link = sandbox->next;
-	if (sandbox->next)
-		sandbox->next->link = sandbox->link;
 	free(sandbox);
 	tern_sock_sweep(run);
 	tern_run_forget_dead(run, false);
