@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <tern/trace.h>
+#include <tern/udp.h>
 #include <unistd.h>
 
 #define CLIENTS 8
@@ -39,8 +40,12 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
-	json_t *(*owners)(void *context, json_t *params);
-	void *owners_context;
+	struct {
+		const char *name;
+		json_t *(*answer)(void *context, json_t *params);
+		void *context;
+	} own[CONTROL_METHODS];
+	size_t own_count;
 	struct client client[CLIENTS];
 };
 
@@ -129,15 +134,24 @@ static json_t *connection(const struct tern_tcp_info *i)
 
 #define PAGE 500 /* connections an answer */
 
+/* Where to go on; false for bad parameters. */
+static bool take_from(json_t *params, uint32_t *cursor)
+{
+	json_int_t from = 0;
+	if (params &&
+		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+		return false;
+	*cursor = (uint32_t)from;
+	return true;
+}
+
 static json_t *connections(struct tern_control *control, json_t *params)
 {
 	struct tern_stack *stack = tern_host_stack(control->host);
 	struct tern_tcp_info info;
-	json_int_t from = 0;
-	if (params &&
-		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
 		return NULL;
-	uint32_t cursor = (uint32_t)from;
 	json_t *list = json_array();
 	bool more = true;
 	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
@@ -149,10 +163,38 @@ static json_t *connections(struct tern_control *control, json_t *params)
 	return all;
 }
 
+static json_t *datagram_socket(const struct tern_udp_info *i)
+{
+	bool connected = i->remote.port;
+	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:i, s:I}", "netid", "udp", "state",
+		connected ? "ESTABLISHED" : "UNCONN", "local", endpoint(&i->local), "remote",
+		connected ? endpoint(&i->remote) : json_string("*"), "unread",
+		(json_int_t)i->queued, "unsent", 0, "rcvbuf", (json_int_t)i->rcvbuf);
+}
+
+static json_t *udp(struct tern_control *control, json_t *params)
+{
+	struct tern_udp_info info;
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
+		return NULL;
+	json_t *list = json_array(), *all = json_pack("{s:o}", "sockets", list);
+	bool more = true;
+	for (unsigned n = 0;
+		n < PAGE && (more = tern_udp_each(tern_host_stack(control->host), &cursor, &info));
+		n++)
+		json_array_append_new(list, datagram_socket(&info));
+	if (more)
+		json_object_set_new(all, "next", json_integer(cursor));
+	return all;
+}
+
+/* Where no programs run. */
 static json_t *owners(struct tern_control *control, json_t *params)
 {
-	return control->owners ? control->owners(control->owners_context, params)
-			       : json_pack("{s:[]}", "owners");
+	(void)control;
+	(void)params;
+	return json_pack("{s:[]}", "owners");
 }
 
 static const struct method {
@@ -164,12 +206,29 @@ static const struct method {
 	{"drops", drops},
 	{"memory", memory},
 	{"connections", connections},
+	{"udp", udp},
 	{"owners", owners},
 };
 
 static json_t *error(int code, const char *text)
 {
 	return json_pack("{s:i, s:s}", "code", code, "message", text);
+}
+
+/* Calls it; false if there is no such method. */
+static bool call(struct tern_control *control, const char *name, json_t *params, json_t **result)
+{
+	for (size_t i = 0; i < control->own_count; i++)
+		if (strcmp(control->own[i].name, name) == 0) {
+			*result = control->own[i].answer(control->own[i].context, params);
+			return true;
+		}
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (strcmp(methods[i].name, name) == 0) {
+			*result = methods[i].call(control, params);
+			return true;
+		}
+	return false;
 }
 
 /* The answer to one line. */
@@ -184,13 +243,10 @@ static json_t *answer(struct tern_control *control, const char *line, size_t len
 			 &name, "id", &id, "params", &params) != 0 ||
 		 strcmp(version_said, "2.0") != 0)
 		wrong = error(INVALID_REQUEST, "not a request of JSON-RPC 2.0");
-	for (size_t i = 0; !wrong && !result && i < sizeof methods / sizeof *methods; i++)
-		if (strcmp(methods[i].name, name) == 0) {
-			result = methods[i].call(control, params);
-			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
-		}
-	if (!wrong && !result)
+	else if (!call(control, name, params, &result))
 		wrong = error(NO_METHOD, "no such method");
+	else if (!result)
+		wrong = error(BAD_PARAMS, "bad parameters");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,
 		result ? "result" : "error", result ? result : wrong);
 	if (reply && !id)
@@ -352,11 +408,12 @@ failed:
 	return NULL;
 }
 
-void tern_control_owners(struct tern_control *control,
+void tern_control_method(struct tern_control *control, const char *name,
 	json_t *(*answer_with)(void *context, json_t *params), void *context)
 {
-	control->owners = answer_with;
-	control->owners_context = context;
+	control->own[control->own_count].name = name;
+	control->own[control->own_count].answer = answer_with;
+	control->own[control->own_count++].context = context;
 }
 
 /* What tern nstat keeps there about this stack. */

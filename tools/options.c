@@ -219,15 +219,28 @@ static void describe_interfaces(struct options *o)
 			tern_pcapng_interface(o->pcap, i, &nif);
 }
 
+/* What tern ls shows. */
+static json_t *about(void *context, json_t *params)
+{
+	struct options *o = context;
+	struct tern_nif_opts nif = {.name = ""};
+	(void)params;
+	tern_nif_info(tern_host_stack(o->tern), tern_host_nif(o->tern), &nif);
+	return json_pack("{s:s, s:i, s:s, s:s}", "command", o->command, "pid", (int)getpid(),
+		"address", o->addr, "device", nif.name);
+}
+
 /* Without a name that was asked for, a stack that nobody can look at is better than none. */
 static int open_control(struct options *o)
 {
 	char name[64], why[200];
 	snprintf(name, sizeof name, "%s.%d", o->command, (int)getpid());
 	o->control = tern_control_open(o->tern, o->name ? o->name : name, why, sizeof why);
+	if (o->control)
+		tern_control_method(o->control, "stack", about, o);
 	if (o->control || !o->name)
 		return 0;
-	fprintf(stderr, "%s: --name: %s\n", o->command, why);
+	fprintf(stderr, "%s: %s\n", o->command, why);
 	return -1;
 }
 

@@ -9,16 +9,15 @@
 
 struct ss {
 	const char *stack;
-	bool all, listening, options, processes, info, memory, header, json;
+	bool tcp, udp, all, listening, options, processes, info, memory, header, json;
 	json_t *owners; /* by connection: what stands in the last column */
 };
 
 static int usage(FILE *to)
 {
 	fputs("usage: tern ss [OPTION...]\n\n"
-	      "TCP connections of a stack that runs (tern run, serve, fetch), as ss shows the "
-	      "kernel's:\n"
-	      "all but listeners and those in TIME-WAIT, unless asked for.\n\n"
+	      "TCP connections of a stack that runs (tern run, up, serve, fetch), as ss shows the\n"
+	      "kernel's: all but listeners and those in TIME-WAIT, unless asked for.\n\n"
 	      "  --stack NAME     which stack; without it, the only one that runs\n"
 	      "  -a, --all        listeners, and connections in every state\n"
 	      "  -l, --listening  listeners only: Recv-Q is what waits to be accepted, Send-Q the "
@@ -30,7 +29,9 @@ static int usage(FILE *to)
 	      "  -m, --memory     buffers\n"
 	      "  -H, --no-header  no header line\n"
 	      "  -j, --json       an array of JSON, with all there is\n"
-	      "  -t, -n           TCP, numbers: it is so anyway\n",
+	      "  -u, --udp        UDP sockets; under tern run and up, those of the programs\n"
+	      "  -t, --tcp        TCP, as without -u\n"
+	      "  -n, --numeric    numbers: it is so anyway\n",
 		to);
 	return to == stdout ? 0 : EXIT_USAGE;
 }
@@ -69,10 +70,15 @@ static const char *state(json_t *c)
 	return name;
 }
 
+static bool is_udp(json_t *c)
+{
+	return strcmp(text(c, "netid"), "udp") == 0;
+}
+
 static bool wanted(const struct ss *s, json_t *c)
 {
 	const char *name = text(c, "state");
-	bool listens = strcmp(name, "LISTEN") == 0;
+	bool listens = strcmp(name, "LISTEN") == 0 || strcmp(name, "UNCONN") == 0;
 	if (s->all)
 		return true;
 	if (s->listening || listens)
@@ -149,21 +155,31 @@ static void show_info(json_t *c)
 		number(c, "snd_wnd"), number(c, "rcv_wnd"));
 }
 
-/* Every address is [::], as tern has it. */
+/* Every address is [::] as tern has it, 0.0.0.0 as the kernel does. */
 static const char *local(json_t *c, char *room, size_t size)
 {
-	const char *at = text(c, "local"), *any = "[::]:";
-	if (strncmp(at, any, strlen(any)) != 0)
-		return at;
-	snprintf(room, size, "*:%s", at + strlen(any));
-	return room;
+	static const char *const every[] = {"[::]:", "0.0.0.0:"};
+	const char *at = text(c, "local");
+	for (size_t i = 0; i < sizeof every / sizeof *every; i++)
+		if (strncmp(at, every[i], strlen(every[i])) == 0) {
+			snprintf(room, size, "*:%s", at + strlen(every[i]));
+			return room;
+		}
+	return at;
+}
+
+static const char *peer(json_t *c)
+{
+	const char *at = text(c, "remote");
+	return *at == '\0' || strcmp(at, "*") == 0 ? "*:*" : at;
 }
 
 static json_t *owners_of(const struct ss *s, json_t *c)
 {
 	char key[160];
 	const char *remote = text(c, "remote");
-	snprintf(key, sizeof key, "%s %s", text(c, "local"), *remote ? remote : "*");
+	snprintf(key, sizeof key, "%s%s %s", is_udp(c) ? "udp " : "", text(c, "local"),
+		*remote ? remote : "*");
 	return json_object_get(s->owners, key);
 }
 
@@ -188,16 +204,18 @@ static void show(const struct ss *s, json_t *c)
 	bool listens = strcmp(text(c, "state"), "LISTEN") == 0;
 	int64_t receive = number(c, listens ? "waiting" : "unread");
 	int64_t send = listens ? number(c, "backlog") : number(c, "unsent") + number(c, "unacked");
+	if (s->tcp && s->udp)
+		printf("%-5s ", is_udp(c) ? "udp" : "tcp");
 	printf("%-10s %-6" PRId64 " %-6" PRId64 " %21s %21s", state(c), receive, send,
-		local(c, room, sizeof room), listens ? "*:*" : text(c, "remote"));
+		local(c, room, sizeof room), peer(c));
 	if (s->processes)
 		show_owners(s, c);
 	if (s->options)
 		show_timer(c);
-	if (s->options && !listens)
+	if (s->options && !listens && !is_udp(c))
 		show_age(c);
 	printf("\n");
-	if (listens || !(s->info || s->memory))
+	if (listens || is_udp(c) || !(s->info || s->memory))
 		return;
 	printf("\t");
 	if (s->memory)
@@ -211,16 +229,16 @@ static void show(const struct ss *s, json_t *c)
  */
 
 /* Asks for all, a page at a time: what comes and goes meanwhile may be missed. */
-static int collect(const struct ss *s, json_t *all)
+static int collect(const struct ss *s, const char *method, const char *list, json_t *all)
 {
 	char stack[CONTROL_PATH_MAX], params[40] = "{}";
 	const char *name = s->stack;
 	for (json_t *next = json_integer(0); next;) {
-		json_t *page = tern_control_ask("ss", name, "connections", params, stack);
+		json_t *page = tern_control_ask("ss", name, method, params, stack);
 		json_decref(next);
 		if (!page)
 			return -1;
-		json_array_extend(all, json_object_get(page, "connections"));
+		json_array_extend(all, json_object_get(page, list));
 		next = json_incref(json_object_get(page, "next"));
 		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
 			(int64_t)json_integer_value(next));
@@ -262,11 +280,13 @@ static int run(struct ss *s)
 {
 	json_t *all = json_array(), *shown = json_array(), *c;
 	size_t i;
-	int rc = collect(s, all);
+	int rc = s->tcp ? collect(s, "connections", "connections", all) : 0;
+	if (rc == 0 && s->udp)
+		rc = collect(s, "udp", "sockets", all);
 	s->owners = rc == 0 && s->processes ? collect_owners(s) : NULL;
 	if (rc == 0 && s->header && !s->json)
-		printf("%-10s %-6s %-6s %21s %21s\n", "State", "Recv-Q", "Send-Q",
-			"Local Address:Port", "Peer Address:Port");
+		printf("%s%-10s %-6s %-6s %21s %21s\n", s->tcp && s->udp ? "Netid " : "", "State",
+			"Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port");
 	json_array_foreach(all, i, c)
 	{
 		if (rc != 0 || !wanted(s, c))
@@ -293,11 +313,11 @@ int tern_command_ss(int argc, char **argv)
 		{"options", no_argument, NULL, 'o'}, {"processes", no_argument, NULL, 'p'},
 		{"info", no_argument, NULL, 'i'}, {"memory", no_argument, NULL, 'm'},
 		{"no-header", no_argument, NULL, 'H'}, {"json", no_argument, NULL, 'j'},
-		{"tcp", no_argument, NULL, 't'}, {"numeric", no_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"tcp", no_argument, NULL, 't'}, {"udp", no_argument, NULL, 'u'},
+		{"numeric", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct ss s = {.header = true};
 	int opt;
-	while ((opt = getopt_long(argc, argv, "alopimHjtnh", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "alopimHjtunh", options, NULL)) != -1)
 		switch (opt) {
 		case 'S':
 			s.stack = optarg;
@@ -327,6 +347,11 @@ int tern_command_ss(int argc, char **argv)
 			s.json = true;
 			break;
 		case 't':
+			s.tcp = true;
+			break;
+		case 'u':
+			s.udp = true;
+			break;
 		case 'n':
 			break;
 		case 'h':
@@ -336,5 +361,6 @@ int tern_command_ss(int argc, char **argv)
 		}
 	if (optind < argc)
 		return usage(stderr);
+	s.tcp |= !s.udp;
 	return run(&s);
 }

@@ -183,7 +183,7 @@ void tern_run_listen_end(struct sock *sock)
 	if (sock->next_member)
 		sock->next_member->member_link = sock->member_link;
 	while (sock->parked) {
-		tern_run_answer(sock->run, sock->parked->id, refuse(EINVAL));
+		tern_run_answer(sock->parked->sandbox, sock->parked->id, refuse(EINVAL));
 		tern_sock_unpark(sock->parked);
 	}
 	if (group->members)
@@ -337,7 +337,7 @@ static void put_back(struct group *group, struct tern_conn conn)
 }
 
 /* The socket that accept returns, and our end of it, with the byte that stays. */
-static struct sock *make_pair(struct run *run, int ends[2], bool nonblock)
+static struct sock *make_pair(struct sandbox *sandbox, int ends[2], bool nonblock)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return NULL;
@@ -346,7 +346,7 @@ static struct sock *make_pair(struct run *run, int ends[2], bool nonblock)
 	if (nonblock)
 		fcntl(ends[1], F_SETFL, O_NONBLOCK);
 	struct sock *sock =
-		send(ends[1], "", 1, MSG_NOSIGNAL) == 1 ? tern_sock_new(run, ends[1]) : NULL;
+		send(ends[1], "", 1, MSG_NOSIGNAL) == 1 ? tern_sock_new(sandbox, ends[1]) : NULL;
 	if (!sock) {
 		close(ends[0]);
 		close(ends[1]);
@@ -359,7 +359,7 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 	struct run *run = group->run;
 	struct tern_tcp_info info;
 	int ends[2], error = 0;
-	struct sock *child = make_pair(run, ends, p->flags & SOCK_NONBLOCK);
+	struct sock *child = make_pair(p->sandbox, ends, p->flags & SOCK_NONBLOCK);
 	if (!child)
 		return ENOBUFS;
 	tern_tcp_info(run_stack(run), conn, &info);
@@ -372,14 +372,14 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 	if (p->addr)
 		error = tern_run_write_addr(p->tid, &info.remote, p->addr, p->addr_len);
 	if (!error)
-		error = tern_run_give(run, p->id, ends[1], p->flags & SOCK_CLOEXEC);
+		error = tern_run_give(p->sandbox, p->id, ends[1], p->flags & SOCK_CLOEXEC);
 	close(ends[1]);
 	if (error) {
 		close(ends[0]);
 		tern_sock_free(child);
 		return error;
 	}
-	run->accepts++;
+	p->sandbox->accepts++;
 	tern_run_apply_wishes(child);
 	if (tern_run_join(child, ends[0]) != 0) { /* the program has it: it will see a reset */
 		tern_tcp_abort(run_stack(run), conn);
@@ -393,14 +393,14 @@ static bool complete(struct parked *p, int fd)
 {
 	struct group *group = p->sock->group;
 	struct tern_conn conn;
-	if (!tern_run_waits(group->run, p->id))
+	if (!tern_run_waits(p->sandbox, p->id))
 		return true; /* the caller has gone; nothing was taken */
 	if (next_connection(group, &conn) != 0)
 		return false;
 	int error = install(group, p, conn);
 	if (error) {
 		put_back(group, conn);
-		tern_run_answer(group->run, p->id, refuse(error));
+		tern_run_answer(p->sandbox, p->id, refuse(error));
 		return true;
 	}
 	take_token(p->sock, fd);
@@ -437,8 +437,8 @@ static bool serve_parked(struct group *group)
 	for (struct sock *s = group->members; s; s = s->next_member)
 		while (s->parked) {
 			struct parked *p = s->parked;
-			bool stale = !tern_run_waits(group->run, p->id);
-			int fd = stale ? -1 : tern_run_dup(group->run, p->id, p->tid, p->fd);
+			bool stale = !tern_run_waits(p->sandbox, p->id);
+			int fd = stale ? -1 : tern_run_dup(p->sandbox, p->id, p->tid, p->fd);
 			bool done = stale || complete(p, fd);
 			if (fd >= 0)
 				close(fd);

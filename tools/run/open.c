@@ -35,7 +35,7 @@ int tern_run_open_begin(struct run *run)
 		getrandom(run->nonce, sizeof run->nonce, 0) == sizeof run->nonce &&
 		getrandom(&run->rng, sizeof run->rng, 0) == sizeof run->rng)
 		return 0;
-	fprintf(stderr, "run: sockets of our own: %s\n", strerror(errno));
+	fprintf(stderr, "%s: sockets of our own: %s\n", run->options.command, strerror(errno));
 	return -1;
 }
 
@@ -62,12 +62,12 @@ struct verdict tern_run_socket(struct call *call)
 	if (fd < 0)
 		return refuse(errno);
 	tern_run_widen(fd);
-	struct sock *sock = tern_sock_new(call->run, fd);
+	struct sock *sock = tern_sock_new(call->sandbox, fd);
 	if (!sock) {
 		close(fd);
 		return refuse(ENOMEM);
 	}
-	int error = tern_run_give(call->run, call->id, fd, type & SOCK_CLOEXEC);
+	int error = tern_run_give(call->sandbox, call->id, fd, type & SOCK_CLOEXEC);
 	close(fd);
 	if (error)
 		tern_sock_free(sock);
@@ -131,7 +131,7 @@ static void drain(struct sock *sock)
 static void answer_connects(struct sock *sock, struct verdict v)
 {
 	while (sock->parked) {
-		if (tern_run_answer(sock->run, sock->parked->id, v)) {
+		if (tern_run_answer(sock->parked->sandbox, sock->parked->id, v)) {
 			sock->told = true;
 			sock->error = 0;
 		}
@@ -343,7 +343,7 @@ static struct verdict connect_to(struct call *call, struct tern_endpoint *to)
 		to->addr = tern_addr_v4(127, 0, 0, 1);
 	if (tern_run_is_local(sock->run, &to->addr))
 		tern_run_check_listeners(sock->run, to->port);
-	call->run->connects++;
+	call->sandbox->connects++;
 	int error = open_connection(call, to);
 	return error ? refuse(error) : wait_for_it(call);
 }

@@ -12,10 +12,11 @@
 
 #define PAGE 500 /* descriptors an answer, more only to finish a process */
 
-/* The connection of a socket, by its inode: "LOCAL REMOTE", or "LOCAL *" for a listener. */
+/* The connection of a socket, by its inode: "LOCAL REMOTE", or "LOCAL *" for a listener; with "udp
+ * " before it for UDP. */
 struct known {
 	uint32_t inode;
-	char name[2 * TERN_ENDPOINT_TEXT];
+	char name[2 * TERN_ENDPOINT_TEXT + 4];
 	UT_hash_handle hh;
 };
 
@@ -35,6 +36,24 @@ static bool name_of(struct sock *sock, char *name, size_t size)
 	return true;
 }
 
+static struct known *know_udp(struct run *run, struct known *all)
+{
+	char local[TERN_ENDPOINT_TEXT], remote[TERN_ENDPOINT_TEXT];
+	struct kernel_udp u;
+	tern_run_udp_rewind(run);
+	while (tern_run_udp_next(run, &u)) {
+		struct known *k = calloc(1, sizeof *k);
+		if (!k)
+			break;
+		k->inode = u.inode;
+		snprintf(k->name, sizeof k->name, "udp %s %s",
+			tern_endpoint_format(&u.local, local),
+			u.remote.port ? tern_endpoint_format(&u.remote, remote) : "*");
+		HASH_ADD(hh, all, inode, sizeof k->inode, k);
+	}
+	return all;
+}
+
 static struct known *know(struct run *run)
 {
 	struct known *all = NULL;
@@ -49,7 +68,7 @@ static struct known *know(struct run *run)
 		k->inode = sock->inode;
 		HASH_ADD(hh, all, inode, sizeof k->inode, k);
 	}
-	return all;
+	return know_udp(run, all);
 }
 
 static void forget(struct known *all)

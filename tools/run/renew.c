@@ -52,7 +52,7 @@ static void note_entries(struct places *places, pid_t tid, int fd)
 {
 	char path[64], line[160];
 	snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)tid, fd);
-	int set = tern_run_dup(places->call->run, places->call->id, tid, fd);
+	int set = tern_run_dup(places->call->sandbox, places->call->id, tid, fd);
 	FILE *file = set >= 0 ? fopen(path, "re") : NULL;
 	while (file && fgets(line, sizeof line, file))
 		note_entry(places, set, line);
@@ -115,7 +115,7 @@ int tern_run_renew(struct call *call, const struct places *places)
 		return errno;
 	tern_run_widen(fd);
 	copy_settings(call->fd, fd);
-	struct sock *sock = tern_sock_new(call->run, fd);
+	struct sock *sock = tern_sock_new(call->sandbox, fd);
 	int error = sock ? replace(call, places, fd) : ENOMEM;
 	if (error) {
 		if (sock)

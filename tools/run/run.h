@@ -3,7 +3,13 @@
  * notification. A TCP socket of the program is an AF_UNIX stream socket; what the program does with
  * its bytes is the kernel's business, what it does with its addresses is ours:
  *
- *	sandbox.c   the program's namespaces, its TUN, its filter; beginning and end of it
+ *	stack.c     the stack that programs run on: its beginning, its turns, its end
+ *	network.c   the programs' namespaces, the TUN that is their only way out
+ *	program.c   starting a program in there, its filter, its signals; waiting for it
+ *	packet.c    what is said when a program comes to a stack, join.h
+ *	sandbox.c   what a filter tells: one for each program that runs on the stack
+ *	admit.c     programs that others start on it (tern up)
+ *	join.c      starting one on a stack that another process has (tern run --stack)
  *	filter.c    which calls are told to us
  *	call.c      taking a call, looking up whose it is, answering it
  *	tracee.c    the caller's memory and descriptors
@@ -15,7 +21,11 @@
  *	watch.c     noticing at once that a listening socket was closed
  *	name.c      getsockname, getpeername
  *	owner.c     who has which connection
+ *	datagram.c  the programs' UDP sockets, which are the kernel's
  *	option.c    setsockopt, getsockopt, ioctl
+ *
+ * `tern run` has a stack and one program on it; `tern up` has a stack, and each `tern run --stack`
+ * brings a program, whose filter's listener it hands over.
  *
  * The program is not trusted: what it gives is copied once, and nothing here waits for it.
  */
@@ -55,7 +65,8 @@ enum sock_state {
 
 /* A call that waits to be answered. */
 struct parked {
-	uint64_t id; /* of the notification; 0: none */
+	struct sandbox *sandbox; /* whose call it is */
+	uint64_t id;             /* of the notification; 0: none */
 	pid_t tid;
 	int fd, flags;           /* accept: the listening descriptor, and accept4's flags */
 	uint64_t addr, addr_len; /* accept: where the peer's address goes */
@@ -84,8 +95,9 @@ struct group {
 /* A socket of the program's. */
 struct sock {
 	struct run *run;
-	uint64_t cookie; /* SO_COOKIE of the program's end */
-	uint32_t inode;  /* and its inode */
+	struct sandbox *sandbox; /* that it was made in; NULL: which is over */
+	uint64_t cookie;         /* SO_COOKIE of the program's end */
+	uint32_t inode;          /* and its inode */
 	enum sock_state state;
 	bool seen; /* by the sweep */
 	struct port_hold hold;
@@ -123,26 +135,26 @@ struct proc {
 	UT_hash_handle hh;
 };
 
+/* What one filter watches: a program, and all that it starts. */
+struct sandbox {
+	struct run *run;
+	int notify; /* the filter's listener */
+	struct tern_watch *watch;
+	bool empty; /* none of its processes is left */
+	uint64_t calls, connects, accepts;
+};
+
+/* A stack that programs run on. */
 struct run {
 	struct options options;
 	struct tern_host *host;
 	struct tern_addr addr;
-	char **command;
-	bool quiet, verbose;
-	const char *dns; /* name server for the program; NULL: the machine's */
-	/* the sandbox */
-	int netns; /* the program's */
-	pid_t child;
-	int status; /* of the first program; -1: it runs */
-	int signals;
-	unsigned interrupts;
-	bool over; /* no descendant is left */
-	/* notifications */
-	int notify;
+	int netns;      /* the programs' */
+	FILE *udp_list; /* of the kernel's there; NULL: it cannot be read */
+	/* room for a notification and its answer */
 	struct seccomp_notif *notif;
 	struct seccomp_notif_resp *resp;
 	size_t notif_size, resp_size;
-	uint64_t calls, connects, accepts;
 	/* sockets */
 	struct sock *socks;
 	struct proc *procs;
@@ -152,7 +164,7 @@ struct run {
 	struct sockaddr_storage rendezvous_name;
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
-	uint64_t sweep_at;
+	uint64_t look_at, sweep_at;
 	int folder, inotify; /* of names of listening sockets; folder -1: there is none */
 	struct sock *watched;
 	struct sock *sought;
@@ -161,9 +173,24 @@ struct run {
 	uint32_t rng;
 };
 
+/* A program that this process starts, and what becomes of it. */
+struct program {
+	char **command;
+	bool quiet, verbose;
+	const char *dns; /* its name server; NULL: the machine's */
+	int userns;      /* to be in; -1: it is there already */
+	int netns;
+	pid_t child;
+	int status; /* of the first process; -1: it runs */
+	bool over;  /* no descendant is left */
+	int signals;
+	unsigned interrupts; /* Ctrl-C, or a signal that came after the end */
+};
+
 /* A call under way. */
 struct call {
 	struct run *run;
+	struct sandbox *sandbox;
 	uint64_t id;
 	pid_t tid;
 	int nr;
@@ -210,32 +237,85 @@ static inline struct tern_stack *run_stack(struct run *run)
 /* Loads the filter into this thread and returns the listener's descriptor, or -1 with errno. */
 int tern_run_filter(void);
 
-/* --- sandbox.c */
+/* --- stack.c */
+/* Opens the stack that run->options say; the process moves to a network namespace of its own.
+ * 0, or -1 after saying why; tern_run_close is due all the same. */
+int tern_run_open(struct run *run);
+/* One turn of its loop, of at most 10 ms. 0, or what tern_host_wait says of an end. */
+int tern_run_turn(struct run *run);
+/* With no program left: waits until data and FINs are acknowledged, for ms at most, or until there
+ * are more interrupts. */
+void tern_run_settle(struct run *run, unsigned ms, bool quiet, const unsigned *interrupts);
+/* Ends all; -1 if the recording is incomplete. */
+int tern_run_close(struct run *run);
+
+/* --- network.c */
 /* Becomes root in a user namespace of its own, if it is not root already. 0 or -1, said why. */
-int tern_run_become_root(void);
-/* Starts the program, held back until tern_run_release. 0 or -1, said why. */
-int tern_run_spawn(struct run *run);
-/* Leaves the network that tern's device is in: our own sockets are nobody's to find. */
-int tern_run_hide(void);
-/* What the kernel's own TCP did in the program's namespace. */
+int tern_run_become_root(const char *command);
+/* Makes the programs' namespace, with the TUN that is their way to the stack, and leaves the one
+ * that tern's device is in: our own sockets are nobody's to find. 0 or -1, said why. */
+int tern_run_make_network(struct run *run);
+/* A resolv.conf of this process's own, over the machine's. 0, or -1 with errno. */
+int tern_run_set_up_dns(const char *server);
+/* What the kernel's own TCP did in the programs' namespace. */
 struct kernel_tcp {
 	uint64_t active_opens, passive_opens, segments_in, segments_out;
 };
 /* Moves this thread there for good: the last thing to do. 0 or -1. */
-int tern_run_kernel_tcp(const struct run *run, struct kernel_tcp *out);
+int tern_run_kernel_tcp(const struct program *program, struct kernel_tcp *out);
+
+/* --- program.c */
+#define EXIT_FAILED 125
+
+/* Blocks the signals that are a program's to hear. 0 or -1. */
+int tern_run_catch_signals(struct program *program);
+/* Passes on what has come. */
+void tern_run_pass_signals(struct program *program);
+/* Starts it; it hands its filter's listener over at `stack` and waits there for the word to go on,
+ * see join.h. 0, or -1 after saying why. */
+int tern_run_start(struct program *program, int stack);
+/* The user has had enough of it. */
+void tern_run_interrupt(const struct program *program);
 /* Reaps what has died. */
-void tern_run_reap(struct run *run);
+void tern_run_reap(struct program *program);
+/* A last word about what the kernel's TCP did in the programs' namespace; moves there. */
+void tern_run_tell_kernel_tcp(const struct program *program);
+
+/* --- sandbox.c */
+/* Takes a filter's listener, also when it fails: NULL with errno. */
+struct sandbox *tern_sandbox_new(struct run *run, int listener);
+/* Its program has ended. If none of its processes is left, as far as anybody knows, what they sent
+ * still goes out; otherwise its connections are reset. */
+void tern_sandbox_free(struct sandbox *sandbox, bool in_order);
+
+/* --- admit.c */
+struct admission;
+/* Lets programs of others in, at the socket NAME.join. NULL after saying why. */
+struct admission *tern_admission_open(struct run *run, bool verbose);
+/* Those who dawdle go. */
+void tern_admission_expire(struct admission *admission);
+unsigned tern_admission_count(const struct admission *admission);
+/* The method "programs" of docs/control.md; context: the admission. */
+json_t *tern_admission_list(void *context, json_t *params);
+/* Ends all that have come. */
+void tern_admission_close(struct admission *admission);
+
+/* --- join.c */
+/* Runs the program on the stack of that name: the exit status. */
+int tern_run_join_stack(struct program *program, const char *name);
 
 /* --- call.c */
 int tern_run_calls_begin(struct run *run);
 void tern_run_calls_end(struct run *run);
+/* A listener is readable: takes calls, and answers them. */
+void tern_run_take_calls(struct sandbox *sandbox);
 /* Whether that call still waits. */
-bool tern_run_waits(const struct run *run, uint64_t id);
+bool tern_run_waits(const struct sandbox *sandbox, uint64_t id);
 /* Answers; false if the caller has gone. */
-bool tern_run_answer(struct run *run, uint64_t id, struct verdict v);
+bool tern_run_answer(struct sandbox *sandbox, uint64_t id, struct verdict v);
 /* Gives the caller a descriptor for fd, and returns it from the call. 0, or an errno (ENOENT: the
  * caller has gone). */
-int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec);
+int tern_run_give(struct sandbox *sandbox, uint64_t id, int fd, bool cloexec);
 
 /* --- tracee.c */
 /* Copies between the caller's memory and ours; false if that is not all there. */
@@ -245,7 +325,7 @@ bool tern_run_write(pid_t tid, uint64_t to, const void *from, size_t n);
  * errno. */
 int tern_run_replace(const struct call *call, int at, int fd);
 /* A copy of the descriptor of a call's caller, or -1 with errno. */
-int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd);
+int tern_run_dup(struct sandbox *sandbox, uint64_t id, pid_t tid, int fd);
 /* A copy of a thread's descriptor, if it is that socket; -1: it is not. */
 int tern_run_find_copy(struct sock *sock, pid_t tid, int fd);
 /* Its SO_COOKIE; 0 if it is no socket. */
@@ -262,7 +342,7 @@ int tern_run_read_addr(const struct call *call, uint64_t addr, uint64_t len,
 	struct tern_endpoint *out);
 
 /* --- sock.c */
-struct sock *tern_sock_new(struct run *run, int fd);
+struct sock *tern_sock_new(struct sandbox *sandbox, int fd);
 struct sock *tern_sock_find(struct run *run, uint64_t cookie);
 /* If it is connecting, no longer. */
 void tern_sock_drop_open(struct sock *sock);
@@ -272,6 +352,9 @@ void tern_sock_free(struct sock *sock);
 bool tern_sock_alive(struct sock *sock);
 /* Frees the sockets that no process has any more. */
 void tern_sock_sweep(struct run *run);
+/* The sandbox is over. Resets its connections and ends its sockets, or leaves them to whoever may
+ * have them still; its calls that wait are nobody's any more. */
+void tern_sock_leave(struct sandbox *sandbox, bool reset);
 struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64_t timeout);
 void tern_sock_unpark(struct parked *parked);
 /* SO_RCVTIMEO or SO_SNDTIMEO in ns; TERN_NEVER if there is none. */
@@ -346,6 +429,18 @@ void tern_run_each_fd(pid_t tid, tern_run_visit *visit, void *context);
 void tern_run_seek(struct run *run);
 /* The method "owners" of docs/control.md; context: the run. */
 json_t *tern_run_owners(void *context, json_t *params);
+
+/* --- datagram.c */
+/* A UDP socket of a program's. */
+struct kernel_udp {
+	struct tern_endpoint local, remote; /* port 0: not connected */
+	uint32_t unsent, unread, inode;
+};
+/* Walks all there are. */
+void tern_run_udp_rewind(struct run *run);
+bool tern_run_udp_next(struct run *run, struct kernel_udp *out);
+/* The method "udp" of docs/control.md; context: the run. */
+json_t *tern_run_udp(void *context, json_t *params);
 
 /* --- option.c */
 struct verdict tern_run_setsockopt(struct call *call);

@@ -22,12 +22,14 @@ struct sock *tern_sock_find(struct run *run, uint64_t cookie)
 	return sock;
 }
 
-struct sock *tern_sock_new(struct run *run, int fd)
+struct sock *tern_sock_new(struct sandbox *sandbox, int fd)
 {
+	struct run *run = sandbox->run;
 	struct sock *sock = calloc(1, sizeof *sock);
 	if (!sock)
 		return NULL;
 	sock->run = run;
+	sock->sandbox = sandbox;
 	sock->cookie = tern_run_cookie(fd);
 	struct stat st;
 	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
@@ -49,7 +51,7 @@ void tern_sock_drop_open(struct sock *sock)
 void tern_sock_free(struct sock *sock)
 {
 	while (sock->parked) { /* another thread closed it under the call */
-		tern_run_answer(sock->run, sock->parked->id, refuse(EBADF));
+		tern_run_answer(sock->parked->sandbox, sock->parked->id, refuse(EBADF));
 		tern_sock_unpark(sock->parked);
 	}
 	if (sock->group)
@@ -77,7 +79,8 @@ struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64
 	struct parked *p = calloc(1, sizeof *p), **tail = &sock->parked;
 	if (!p)
 		return NULL;
-	*p = (struct parked){.id = call->id,
+	*p = (struct parked){.sandbox = call->sandbox,
+		.id = call->id,
 		.tid = call->tid,
 		.fd = (int)call->arg[0],
 		.addr = call->arg[1],
@@ -106,9 +109,9 @@ static void expire(struct sock *sock, uint64_t now)
 		next = p->next;
 		bool late = p->deadline <= now;
 		if (late)
-			tern_run_answer(sock->run, p->id,
+			tern_run_answer(p->sandbox, p->id,
 				refuse(sock->state == SOCK_CONNECTING ? EINPROGRESS : EAGAIN));
-		if (late || !tern_run_waits(sock->run, p->id))
+		if (late || !tern_run_waits(p->sandbox, p->id))
 			tern_sock_unpark(p);
 	}
 }
@@ -195,6 +198,40 @@ bool tern_sock_alive(struct sock *sock)
 	return error != ENOENT && error != ESTALE; /* another has its inode's number */
 }
 
+static void end(struct run *run, uint64_t cookie)
+{
+	struct sock *sock = tern_sock_find(run, cookie);
+	if (sock && sock->relay)
+		tern_relay_abort(sock->relay); /* may free it */
+	sock = tern_sock_find(run, cookie);
+	if (sock)
+		tern_sock_free(sock);
+}
+
+/* Frees those; one that goes may take others with it. */
+static void free_those(struct run *run, bool (*goes)(struct sock *sock, struct sandbox *sandbox),
+	struct sandbox *sandbox)
+{
+	struct sock *sock, *next;
+	size_t n = 0;
+	uint64_t *cookies = calloc(HASH_COUNT(run->socks) + 1u, sizeof *cookies);
+	if (!cookies)
+		return; /* the next sweep may have more luck */
+	HASH_ITER(hh, run->socks, sock, next)
+	if (goes(sock, sandbox))
+		cookies[n++] = sock->cookie;
+	for (size_t i = 0; i < n; i++)
+		end(run, cookies[i]);
+	free(cookies);
+}
+
+/* The list is not of one moment: a socket closed while it is read may hide the next. */
+static bool closed(struct sock *sock, struct sandbox *sandbox)
+{
+	(void)sandbox;
+	return !sock->seen && !tern_sock_alive(sock);
+}
+
 void tern_sock_sweep(struct run *run)
 {
 	static char reply[1 << 16];
@@ -210,8 +247,38 @@ void tern_sock_sweep(struct run *run)
 			break;
 	if (!whole)
 		return;
-	/* The list is not of one moment: a socket closed while it is read may hide the next. */
+	free_those(run, closed, NULL);
+}
+
+/* --- the end of a sandbox -------------------------------------------------------------- */
+
+static bool made_in(struct sock *sock, struct sandbox *sandbox)
+{
+	return sock->sandbox == sandbox;
+}
+
+/* Those of the sandbox; on a socket that ends with it, everybody's. */
+static void release_calls(struct sock *sock, struct sandbox *sandbox, bool reset)
+{
+	struct parked *next;
+	for (struct parked *p = sock->parked; p; p = next) {
+		next = p->next;
+		if (p->sandbox != sandbox && !(reset && made_in(sock, sandbox)))
+			continue;
+		tern_run_answer(p->sandbox, p->id, refuse(ENETDOWN));
+		tern_sock_unpark(p);
+	}
+}
+
+void tern_sock_leave(struct sandbox *sandbox, bool reset)
+{
+	struct run *run = sandbox->run;
+	struct sock *sock, *next;
 	HASH_ITER(hh, run->socks, sock, next)
-	if (!sock->seen && !tern_sock_alive(sock))
-		tern_sock_free(sock);
+	release_calls(sock, sandbox, reset);
+	if (reset)
+		free_those(run, made_in, sandbox);
+	HASH_ITER(hh, run->socks, sock, next)
+	if (sock->sandbox == sandbox)
+		sock->sandbox = NULL;
 }
