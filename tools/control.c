@@ -13,6 +13,8 @@
 #include <tern/trace.h>
 #include <unistd.h>
 
+#include "tools/control_rows.h"
+
 #define CLIENTS 8
 #define BACKLOG 64
 #define LINE    4096
@@ -39,8 +41,8 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
-	json_t *(*owners)(void *context, json_t *params);
-	void *owners_context;
+	struct tern_control_programs programs;
+	const struct tern_recorder *recorder; /* NULL: none */
 	struct client client[CLIENTS];
 };
 
@@ -85,47 +87,6 @@ static json_t *memory(struct tern_control *control, json_t *params)
 		"connections", (int)m.connections, "listeners", (int)m.listeners);
 }
 
-static json_t *endpoint(const struct tern_endpoint *at)
-{
-	char text[TERN_ENDPOINT_TEXT];
-	return json_string(tern_endpoint_format(at, text));
-}
-
-static json_t *listener(const struct tern_tcp_info *i)
-{
-	return json_pack("{s:s, s:o, s:I, s:I}", "state", tern_tcp_state_name(i->state), "local",
-		endpoint(&i->local), "waiting", (json_int_t)i->unread, "backlog",
-		(json_int_t)i->rcvbuf);
-}
-
-static json_t *connection(const struct tern_tcp_info *i)
-{
-	json_t *all = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
-		tern_tcp_state_name(i->state), "local", endpoint(&i->local), "remote",
-		endpoint(&i->remote), "unread", (json_int_t)i->unread, "unsent",
-		(json_int_t)i->unsent, "unacked", (json_int_t)i->unacked, "out_of_order",
-		(json_int_t)i->out_of_order, "sndbuf", (json_int_t)i->sndbuf, "rcvbuf",
-		(json_int_t)i->rcvbuf);
-	json_t *more = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, "
-				 "s:i, s:i, s:b}",
-		"congestion", i->congestion, "cwnd", (json_int_t)i->cwnd, "mss", (json_int_t)i->mss,
-		"rtt_us", (json_int_t)i->rtt_us, "rttvar_us", (json_int_t)i->rttvar_us, "rto_us",
-		(json_int_t)i->rto_us, "retransmits", (json_int_t)i->retransmits, "timeouts",
-		(json_int_t)i->backoff, "snd_wnd", (json_int_t)i->snd_wnd, "rcv_wnd",
-		(json_int_t)i->rcv_wnd, "timestamps", i->timestamps, "sack", i->sack, "snd_wscale",
-		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
-	json_object_update(all, more);
-	json_decref(more);
-	json_object_set_new(all, "state_s", json_integer(i->state_age));
-	if (i->ssthresh != UINT32_MAX)
-		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));
-	if (i->timer)
-		json_object_set_new(all, "timer",
-			json_pack("{s:s, s:I}", "for", i->timer, "left_us",
-				(json_int_t)(i->timer_left / 1000)));
-	return all;
-}
-
 #define PAGE 500 /* connections an answer */
 
 static json_t *connections(struct tern_control *control, json_t *params)
@@ -140,8 +101,9 @@ static json_t *connections(struct tern_control *control, json_t *params)
 	json_t *list = json_array();
 	bool more = true;
 	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
-		json_array_append_new(list,
-			info.state == TERN_TCP_LISTEN ? listener(&info) : connection(&info));
+		json_array_append_new(list, tern_control_row(&info));
+	if (control->programs.amend)
+		control->programs.amend(control->programs.context, list);
 	json_t *all = json_pack("{s:o}", "connections", list);
 	if (more)
 		json_object_set_new(all, "next", json_integer(cursor));
@@ -150,8 +112,14 @@ static json_t *connections(struct tern_control *control, json_t *params)
 
 static json_t *owners(struct tern_control *control, json_t *params)
 {
-	return control->owners ? control->owners(control->owners_context, params)
-			       : json_pack("{s:[]}", "owners");
+	return control->programs.owners
+		       ? control->programs.owners(control->programs.context, params)
+		       : json_pack("{s:[]}", "owners");
+}
+
+static json_t *record(struct tern_control *control, json_t *params)
+{
+	return tern_control_record(control->recorder, params);
 }
 
 static const struct method {
@@ -164,6 +132,7 @@ static const struct method {
 	{"memory", memory},
 	{"connections", connections},
 	{"owners", owners},
+	{"record", record},
 };
 
 static json_t *error(int code, const char *text)
@@ -351,11 +320,15 @@ failed:
 	return NULL;
 }
 
-void tern_control_owners(struct tern_control *control,
-	json_t *(*answer_with)(void *context, json_t *params), void *context)
+void tern_control_serve_programs(struct tern_control *control,
+	const struct tern_control_programs *programs)
 {
-	control->owners = answer_with;
-	control->owners_context = context;
+	control->programs = *programs;
+}
+
+void tern_control_serve_record(struct tern_control *control, const struct tern_recorder *recorder)
+{
+	control->recorder = recorder;
 }
 
 /* What tern nstat keeps there about this stack. */

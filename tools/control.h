@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <tern/host.h>
+#include <tern/recorder.h>
 
 #define CONTROL_PROTOCOL 1
 #define CONTROL_PATH_MAX 108 /* what a socket's address holds, its end included */
@@ -29,11 +30,24 @@ struct tern_control;
  */
 struct tern_control *tern_control_open(struct tern_host *host, const char *name, char *why,
 	size_t why_size);
-/* Who answers the method "owners": with its result, or NULL for bad parameters. Without it, nobody
- * owns anything. */
-void tern_control_owners(struct tern_control *control,
-	json_t *(*answer)(void *context, json_t *params), void *context);
+/* What only who runs programs on the stack can tell. */
+struct tern_control_programs {
+	/* The method "owners": its result, or NULL for bad parameters. */
+	json_t *(*owners)(void *context, json_t *params);
+	/* Adds to rows of "connections" what is on its way between stack and program. */
+	void (*amend)(void *context, json_t *rows);
+	void *context;
+};
+/* Without it nobody owns anything. */
+void tern_control_serve_programs(struct tern_control *control,
+	const struct tern_control_programs *programs);
+/* Who has what the method "record" tells; it must outlive the control. Without it, nothing. */
+void tern_control_serve_record(struct tern_control *control, const struct tern_recorder *recorder);
 void tern_control_close(struct tern_control *control);
+
+/* --- control_record.c */
+/* The method "record": its result, or NULL for bad parameters. recorder may be NULL. */
+json_t *tern_control_record(const struct tern_recorder *recorder, json_t *params);
 
 /* --- control_ask.c: asking */
 /*

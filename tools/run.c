@@ -320,7 +320,9 @@ int tern_command_run(int argc, char **argv)
 	rc = EXIT_FAILED;
 	if ((run.host = tern_options_open(&run.options))) {
 		if (run.options.control)
-			tern_control_owners(run.options.control, tern_run_owners, &run);
+			tern_control_serve_programs(run.options.control,
+				&(struct tern_control_programs){tern_run_owners, tern_run_amend,
+					&run});
 		rc = run_program(&run);
 	}
 	if (tern_options_close(&run.options, stderr) != 0 && rc == 0)

@@ -82,6 +82,7 @@ struct sock {
 	struct run *run;
 	uint64_t cookie; /* SO_COOKIE of the program's end */
 	uint32_t inode;  /* and its inode */
+	uint32_t unread; /* bytes in it when it was last listed */
 	enum sock_state state;
 	bool seen; /* by the sweep */
 	struct port_hold hold;
@@ -142,8 +143,8 @@ struct run {
 	struct sockaddr_storage rendezvous_name;
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
-	uint64_t sweep_at;
-	int rmem_max, wmem_max; /* what SO_RCVBUF and SO_SNDBUF may be on this machine */
+	uint64_t sweep_at, measured_at; /* ns: the next; the last */
+	int rmem_max, wmem_max;         /* what SO_RCVBUF and SO_SNDBUF may be on this machine */
 	uint32_t rng;
 };
 
@@ -252,6 +253,8 @@ struct sock *tern_sock_find(struct run *run, uint64_t cookie);
 void tern_sock_free(struct sock *sock);
 /* Whether some process has it still. */
 bool tern_sock_alive(struct sock *sock);
+/* Looks what is unread in each. */
+void tern_sock_measure(struct run *run);
 /* Frees the sockets that no process has any more. */
 void tern_sock_sweep(struct run *run);
 struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64_t timeout);
@@ -302,6 +305,9 @@ struct verdict tern_run_getpeername(struct call *call);
 /* --- owner.c */
 /* The method "owners" of docs/control.md; context: the run. */
 json_t *tern_run_owners(void *context, json_t *params);
+/* Adds program_unread and program_unsent to rows of "connections": bytes in the programs' own
+ * sockets. */
+void tern_run_amend(void *context, json_t *rows);
 
 /* --- option.c */
 struct verdict tern_run_setsockopt(struct call *call);
