@@ -12,6 +12,7 @@ int tern_command_run(int argc, char **argv);
 int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);
 int tern_command_ss(int argc, char **argv);
+int tern_command_why(int argc, char **argv);
 int tern_command_wire(int argc, char **argv);
 
 #endif
