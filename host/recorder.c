@@ -1,10 +1,11 @@
 /*
- * Theory of operation. Two rings of records, one for what is notable, one for what only keeps a
- * device busy; a counter of both puts records in order again. Changes of state, SYN, FIN and RST
- * are notable always; of anything else each connection has a ration, so that one that says little
- * is kept whole, and of a transfer at full speed the most goes to the other ring. A record holds
- * what the event says of its connection, the event's own part, and, where it is about a frame, the
- * frame's first bytes: FRAME_IN and SEGMENT_IN, or SEGMENT_OUT and FRAME_OUT, share one.
+ * Theory of operation. Three rings of records, for what anybody can cause by a SYN, for what is
+ * notable, and for what only keeps a device busy; a counter of all puts records in order again.
+ * Changes of state, FIN and RST are notable always; of anything else each connection has a ration,
+ * so that one that says little is kept whole, and of a transfer at full speed the most goes to the
+ * third ring. A record holds what the event says of its connection, the event's own part, and,
+ * where it is about a frame, the frame's first bytes: FRAME_IN and SEGMENT_IN, or SEGMENT_OUT and
+ * FRAME_OUT, share one.
  *
  * The records of one connection are a chain: each has the position of the one before it in its
  * ring, and a table, by a hash of the endpoints, that of the newest. Positions only grow, so one
@@ -180,6 +181,14 @@ static const uint8_t *find_tcp(const struct tern_recorder *r, const struct tern_
 	return data + at;
 }
 
+static enum lane by_flags(struct tern_recorder *r, unsigned flags,
+	const struct tern_trace_conn *conn, uint64_t now)
+{
+	if (flags & SYN)
+		return OPENING;
+	return flags & (FIN | RST) ? NOTABLE : ration(r, conn, now);
+}
+
 /* A frame that goes out is that of the segment just told, or one that waited meanwhile. */
 static void frame_out(struct tern_recorder *r, const struct tern_trace *t)
 {
@@ -204,8 +213,7 @@ static void frame_out(struct tern_recorder *r, const struct tern_trace *t)
 			return;
 		}
 	}
-	write_record(r, t, &conn, tcp[13] & (SYN | FIN | RST) ? NOTABLE : ration(r, &conn, t->now),
-		t->frame);
+	write_record(r, t, &conn, by_flags(r, tcp[13], &conn, t->now), t->frame);
 }
 
 /* The frame under way concerns that connection. */
@@ -227,7 +235,7 @@ static bool adopt_frame(struct tern_recorder *r, const struct tern_trace *t)
 	if (conn.remote.port == 0 &&
 		!find_tcp(r, r->frame, r->frame_nif, &conn.remote, &conn.local))
 		return false;
-	own(r, &conn, ration(r, &conn, t->now));
+	own(r, &conn, t->has_conn ? ration(r, &conn, t->now) : OPENING);
 	write_record(r, &frame, &conn, r->owner_lane, r->frame);
 	r->frame = NULL;
 	return true;
@@ -237,7 +245,7 @@ static bool adopt_frame(struct tern_recorder *r, const struct tern_trace *t)
 
 static enum lane lane_of(struct tern_recorder *r, const struct tern_trace *t)
 {
-	return t->segment.flags & (SYN | FIN | RST) ? NOTABLE : ration(r, &t->conn, t->now);
+	return t->has_conn ? by_flags(r, t->segment.flags, &t->conn, t->now) : OPENING;
 }
 
 static void segment(struct tern_recorder *r, const struct tern_trace *t)
@@ -279,6 +287,13 @@ static bool telling(const struct tern_recorder *r, const struct tern_trace *t)
 	return true;
 }
 
+static bool half_open(const struct tern_trace *t)
+{
+	return t->conn.state == TERN_TCP_SYN_RECEIVED ||
+	       (t->kind == TERN_TRACE_STATE && t->state.from == TERN_TCP_SYN_RECEIVED &&
+		       t->state.to == TERN_TCP_CLOSED);
+}
+
 static void other(struct tern_recorder *r, const struct tern_trace *t)
 {
 	if (!telling(r, t))
@@ -288,8 +303,10 @@ static void other(struct tern_recorder *r, const struct tern_trace *t)
 		conn = &r->owner;
 	if (conn->remote.port == 0) /* a listener's own, or no TCP */
 		return;
-	write_record(r, t, conn, t->kind == TERN_TRACE_STATE ? NOTABLE : ration(r, conn, t->now),
-		NULL);
+	enum lane lane = OPENING;
+	if (!half_open(t) && !(r->receiving && r->owned && r->owner_lane == OPENING))
+		lane = t->kind == TERN_TRACE_STATE ? NOTABLE : ration(r, conn, t->now);
+	write_record(r, t, conn, lane, NULL);
 }
 
 static void see(void *context, const struct tern_trace *t)
@@ -336,11 +353,9 @@ struct tern_trace_listener tern_recorder_listener(struct tern_recorder *r)
 
 void tern_recorder_info(const struct tern_recorder *r, struct tern_recorder_info *out)
 {
-	*out = (struct tern_recorder_info){
-		.bytes = r->ring[BUSY].size + r->ring[NOTABLE].size,
-		.recorded = r->order,
-		.lost = r->lost,
-	};
+	*out = (struct tern_recorder_info){.recorded = r->order, .lost = r->lost};
+	for (unsigned lane = 0; lane < LANES; lane++)
+		out->bytes += r->ring[lane].size;
 }
 
 /* --- beginning and end ---------------------------------------------------------------------- */
@@ -379,9 +394,10 @@ struct tern_recorder *tern_recorder_new(const struct tern_recorder_opts *opts)
 		return NULL;
 	}
 	struct tern_recorder *r = calloc(1, sizeof *r);
-	size_t notable = bytes / 2 & ~(size_t)7;
-	if (r && make_ring(&r->ring[NOTABLE], notable) &&
-		make_ring(&r->ring[BUSY], (bytes - notable) & ~(size_t)7) && make_index(r, bytes)) {
+	size_t quarter = bytes / 4 & ~(size_t)7;
+	if (r && make_ring(&r->ring[OPENING], quarter) && make_ring(&r->ring[NOTABLE], quarter) &&
+		make_ring(&r->ring[BUSY], (bytes - 2 * quarter) & ~(size_t)7) &&
+		make_index(r, bytes)) {
 		r->snaplen = snaplen;
 		return r;
 	}

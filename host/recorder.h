@@ -7,8 +7,9 @@
 #include <tern/recorder.h>
 
 enum lane {
-	BUSY,
+	OPENING, /* SYNs, half-open connections, segments of none */
 	NOTABLE,
+	BUSY,
 	LANES
 };
 

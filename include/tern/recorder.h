@@ -12,11 +12,12 @@
  *	tern_recorder_replay(recorder, ends, tern_ladder_listener(ladder));    or to any listener
  *
  * It is a listener of the trace stream and keeps its events in a ring, the oldest giving way, with
- * the first bytes of each frame. Half of the ring is for what tells most: changes of state, SYN,
- *FIN and RST, and of each connection's other events ten a second; so a transfer at full speed,
- *which has the other half, does not wash away how the others began. Of plain data it keeps the
- *segments, and not what they did to round-trip time and window; timers only when they fire. One
- *recorder serves one stack.
+ * the first bytes of each frame. A quarter of the ring is for SYNs, half-open connections and what
+ * belongs to no connection: a flood of those washes away nothing else. A quarter is for what tells
+ * most: changes of state, FIN and RST, and of each connection's other events ten a second; so a
+ * transfer at full speed, which has the other half, does not wash away how the others began and
+ * stand. Of plain data it keeps the segments, and not what they did to round-trip time and window;
+ * timers only when they fire. One recorder serves one stack.
  */
 #ifndef TERN_RECORDER_H
 #define TERN_RECORDER_H

@@ -119,6 +119,16 @@ static void transmit(unsigned port, uint32_t seq, int flags, uint32_t len)
 	now += 1000;
 }
 
+static void tell_frame_drop(void)
+{
+	struct tern_trace_listener to = tern_recorder_listener(recorder);
+	struct tern_trace t = {.kind = TERN_TRACE_DROP,
+		.now = now,
+		.nif = 1,
+		.drop = TERN_DROP_TCP_SYN_BACKLOG};
+	to.see(to.context, &t);
+}
+
 /* --- what comes back -------------------------------------------------------------------------- */
 
 struct heard {
@@ -340,6 +350,52 @@ static void bulk_does_not_wash_a_quiet_connection_away(void **state)
 	end();
 }
 
+/* Of whatever kind: answered by cookies, kept half-open, dropped. */
+static void a_flood_does_not_wash_a_connection_away(void **state)
+{
+	(void)state;
+	begin(TERN_RECORDER_BYTES_MIN);
+	receive(70, 1, S, 0);
+	transmit(70, 9, S | A, 0);
+	receive(70, 2, A, 5);
+	tell(70, (struct tern_trace){.kind = TERN_TRACE_STATE,
+			 .nif = -1,
+			 .has_conn = true,
+			 .conn.state = TERN_TCP_ESTABLISHED});
+	for (unsigned i = 0; i < 30000; i++) {
+		struct tern_frame f = frame_of(false, 100 + i, 1, S, 0);
+		bool kept = i % 3 == 0;
+		enum tern_tcp_state half = TERN_TCP_SYN_RECEIVED;
+		tell_frame(TERN_TRACE_FRAME_IN, &f);
+		if (i % 3 < 2)
+			tell(100 + i, (struct tern_trace){.kind = TERN_TRACE_SEGMENT_IN,
+					      .nif = 1,
+					      .has_conn = kept,
+					      .segment = segment(1, S, 0)});
+		if (kept)
+			tell(100 + i, (struct tern_trace){.kind = TERN_TRACE_STATE,
+					      .nif = -1,
+					      .has_conn = true,
+					      .conn.state = half,
+					      .state = {TERN_TCP_LISTEN, half, TERN_CAUSE_SYN}});
+		else
+			tell_frame_drop();
+		tell_frame(TERN_TRACE_FRAME_DONE, &f);
+		now += 10000;
+		transmit(100 + i, 9, S | A, 0);
+		if (kept)
+			tell(100 + i, (struct tern_trace){.kind = TERN_TRACE_RETRANSMIT,
+					      .nif = -1,
+					      .has_conn = true,
+					      .conn.state = half});
+	}
+	struct heard h = replay(70);
+	assert_int_equal(h.segments, 1);
+	assert_int_equal(h.count[TERN_TRACE_STATE], 1);
+	assert_int_equal(h.first_seq, 2);
+	end();
+}
+
 static void a_ring_that_has_gone_round_tells_only_what_is_there(void **state)
 {
 	(void)state;
@@ -415,6 +471,7 @@ int main(void)
 		cmocka_unit_test(a_frame_that_was_dropped_is_found_by_its_bytes),
 		cmocka_unit_test(what_is_no_tcp_is_not_kept),
 		cmocka_unit_test(bulk_does_not_wash_a_quiet_connection_away),
+		cmocka_unit_test(a_flood_does_not_wash_a_connection_away),
 		cmocka_unit_test(a_ring_that_has_gone_round_tells_only_what_is_there),
 		cmocka_unit_test(a_capture_is_made_of_it),
 		cmocka_unit_test(sizes_out_of_range_are_refused),
