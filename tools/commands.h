@@ -15,6 +15,7 @@ int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);
 int tern_command_ss(int argc, char **argv);
 int tern_command_up(int argc, char **argv);
+int tern_command_why(int argc, char **argv);
 int tern_command_wire(int argc, char **argv);
 
 #endif

@@ -14,6 +14,8 @@
 #include <tern/udp.h>
 #include <unistd.h>
 
+#include "tools/control_rows.h"
+
 #define CLIENTS 8
 #define BACKLOG 64
 #define LINE    4096
@@ -46,6 +48,8 @@ struct tern_control {
 		void *context;
 	} own[CONTROL_METHODS];
 	size_t own_count;
+	void (*amend)(void *context, json_t *rows); /* NULL: nobody */
+	void *amend_context;
 	struct client client[CLIENTS];
 };
 
@@ -90,48 +94,6 @@ static json_t *memory(struct tern_control *control, json_t *params)
 		"connections", (int)m.connections, "listeners", (int)m.listeners);
 }
 
-static json_t *endpoint(const struct tern_endpoint *at)
-{
-	char text[TERN_ENDPOINT_TEXT];
-	return json_string(tern_endpoint_format(at, text));
-}
-
-static json_t *listener(const struct tern_tcp_info *i)
-{
-	return json_pack("{s:s, s:o, s:I, s:I}", "state", tern_tcp_state_name(i->state), "local",
-		endpoint(&i->local), "waiting", (json_int_t)i->unread, "backlog",
-		(json_int_t)i->rcvbuf);
-}
-
-static json_t *connection(const struct tern_tcp_info *i)
-{
-	json_t *all = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
-		tern_tcp_state_name(i->state), "local", endpoint(&i->local), "remote",
-		endpoint(&i->remote), "unread", (json_int_t)i->unread, "unsent",
-		(json_int_t)i->unsent, "unacked", (json_int_t)i->unacked, "out_of_order",
-		(json_int_t)i->out_of_order, "sndbuf", (json_int_t)i->sndbuf, "rcvbuf",
-		(json_int_t)i->rcvbuf);
-	json_t *more = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, "
-				 "s:i, s:i, s:b}",
-		"congestion", i->congestion, "cwnd", (json_int_t)i->cwnd, "mss", (json_int_t)i->mss,
-		"rtt_us", (json_int_t)i->rtt_us, "rttvar_us", (json_int_t)i->rttvar_us, "rto_us",
-		(json_int_t)i->rto_us, "retransmits", (json_int_t)i->retransmits, "timeouts",
-		(json_int_t)i->backoff, "snd_wnd", (json_int_t)i->snd_wnd, "rcv_wnd",
-		(json_int_t)i->rcv_wnd, "timestamps", i->timestamps, "sack", i->sack, "snd_wscale",
-		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
-	json_object_update(all, more);
-	json_decref(more);
-	json_object_set_new(all, "ecn", json_boolean(i->ecn));
-	json_object_set_new(all, "state_s", json_integer(i->state_age));
-	if (i->ssthresh != UINT32_MAX)
-		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));
-	if (i->timer)
-		json_object_set_new(all, "timer",
-			json_pack("{s:s, s:I}", "for", i->timer, "left_us",
-				(json_int_t)(i->timer_left / 1000)));
-	return all;
-}
-
 #define PAGE 500 /* connections an answer */
 
 /* Where to go on; false for bad parameters. */
@@ -155,21 +117,13 @@ static json_t *connections(struct tern_control *control, json_t *params)
 	json_t *list = json_array();
 	bool more = true;
 	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
-		json_array_append_new(list,
-			info.state == TERN_TCP_LISTEN ? listener(&info) : connection(&info));
+		json_array_append_new(list, tern_control_row(&info));
+	if (control->amend)
+		control->amend(control->amend_context, list);
 	json_t *all = json_pack("{s:o}", "connections", list);
 	if (more)
 		json_object_set_new(all, "next", json_integer(cursor));
 	return all;
-}
-
-static json_t *datagram_socket(const struct tern_udp_info *i)
-{
-	bool connected = i->remote.port;
-	return json_pack("{s:s, s:s, s:o, s:o, s:I, s:i, s:I}", "netid", "udp", "state",
-		connected ? "ESTABLISHED" : "UNCONN", "local", endpoint(&i->local), "remote",
-		connected ? endpoint(&i->remote) : json_string("*"), "unread",
-		(json_int_t)i->queued, "unsent", 0, "rcvbuf", (json_int_t)i->rcvbuf);
 }
 
 static json_t *udp(struct tern_control *control, json_t *params)
@@ -183,7 +137,7 @@ static json_t *udp(struct tern_control *control, json_t *params)
 	for (unsigned n = 0;
 		n < PAGE && (more = tern_udp_each(tern_host_stack(control->host), &cursor, &info));
 		n++)
-		json_array_append_new(list, datagram_socket(&info));
+		json_array_append_new(list, tern_control_udp_row(&info));
 	if (more)
 		json_object_set_new(all, "next", json_integer(cursor));
 	return all;
@@ -414,6 +368,13 @@ void tern_control_method(struct tern_control *control, const char *name,
 	control->own[control->own_count].name = name;
 	control->own[control->own_count].answer = answer_with;
 	control->own[control->own_count++].context = context;
+}
+
+void tern_control_amend(struct tern_control *control, void (*amend)(void *context, json_t *rows),
+	void *context)
+{
+	control->amend = amend;
+	control->amend_context = context;
 }
 
 /* What tern nstat keeps there about this stack. */

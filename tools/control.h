@@ -35,7 +35,14 @@ struct tern_control *tern_control_open(struct tern_host *host, const char *name,
 void tern_control_method(struct tern_control *control, const char *name,
 	json_t *(*answer)(void *context, json_t *params), void *context);
 #define CONTROL_METHODS 8
+/* Has amend add to the rows of "connections" what is on its way between stack and program. */
+void tern_control_amend(struct tern_control *control, void (*amend)(void *context, json_t *rows),
+	void *context);
 void tern_control_close(struct tern_control *control);
+
+/* --- control_record.c */
+/* The method "record"; context: the struct tern_recorder, or NULL: there is none. */
+json_t *tern_control_record(void *context, json_t *params);
 
 /* --- control_ask.c: asking */
 /*

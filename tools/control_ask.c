@@ -137,7 +137,7 @@ static int find_one(const char *command, char name[CONTROL_PATH_MAX])
 
 static json_t *converse(int fd, const char *method, const char *params)
 {
-	char request[200];
+	char request[600];
 	int n = snprintf(request, sizeof request,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}\n", method,
 		params ? params : "{}");

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tools/commands.h"
-#include "tools/control.h"
+#include "tools/rows.h"
 
 struct ss {
 	const char *stack;
@@ -39,22 +39,6 @@ static int usage(FILE *to)
 /* --- one of them -------------------------------------------------------------------------------
  */
 
-static int64_t number(json_t *c, const char *name)
-{
-	return (int64_t)json_integer_value(json_object_get(c, name));
-}
-
-static const char *text(json_t *c, const char *name)
-{
-	const char *s = json_string_value(json_object_get(c, name));
-	return s ? s : "";
-}
-
-static bool flag(json_t *c, const char *name)
-{
-	return json_is_true(json_object_get(c, name));
-}
-
 static const char *const states[][2] = {{"ESTABLISHED", "ESTAB"}, {"SYN_RECEIVED", "SYN-RECV"},
 	{"SYN_SENT", "SYN-SENT"}, {"FIN_WAIT_1", "FIN-WAIT-1"}, {"FIN_WAIT_2", "FIN-WAIT-2"},
 	{"TIME_WAIT", "TIME-WAIT"}, {"CLOSE_WAIT", "CLOSE-WAIT"}, {"LAST_ACK", "LAST-ACK"},
@@ -63,7 +47,7 @@ static const char *const states[][2] = {{"ESTABLISHED", "ESTAB"}, {"SYN_RECEIVED
 /* As ss writes it. */
 static const char *state(json_t *c)
 {
-	const char *name = text(c, "state");
+	const char *name = row_text(c, "state");
 	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
 		if (strcmp(name, states[i][0]) == 0)
 			return states[i][1];
@@ -72,12 +56,12 @@ static const char *state(json_t *c)
 
 static bool is_udp(json_t *c)
 {
-	return strcmp(text(c, "netid"), "udp") == 0;
+	return strcmp(row_text(c, "netid"), "udp") == 0;
 }
 
 static bool wanted(const struct ss *s, json_t *c)
 {
-	const char *name = text(c, "state");
+	const char *name = row_text(c, "state");
 	bool listens = strcmp(name, "LISTEN") == 0 || strcmp(name, "UNCONN") == 0;
 	if (s->all)
 		return true;
@@ -102,90 +86,68 @@ static void show_timer(json_t *c)
 	static const char *const names[][2] = {{"retransmit", "on"}, {"time-wait", "timewait"},
 		{"fin-wait-2", "timewait"}};
 	json_t *timer = json_object_get(c, "timer");
-	const char *name = text(timer, "for");
+	const char *name = row_text(timer, "for");
 	if (!timer)
 		return;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(name, names[i][0]) == 0)
 			name = names[i][1];
 	printf(" timer:(%s,", name);
-	show_time(number(timer, "left_us"));
-	printf(",%" PRId64 ")", number(c, "timeouts"));
+	show_time(row_number(timer, "left_us"));
+	printf(",%" PRId64 ")", row_number(c, "timeouts"));
 }
 
 /* How long it has been where it is: of CLOSE-WAIT, how long its program has not closed it. */
 static void show_age(json_t *c)
 {
 	printf(" since:");
-	show_time(number(c, "state_s") * 1000000);
+	show_time(row_number(c, "state_s") * 1000000);
 }
 
 static void show_memory(json_t *c)
 {
 	printf(" mem:(r%" PRId64 ",rb%" PRId64 ",o%" PRId64 ",t%" PRId64 ",tb%" PRId64 ")",
-		number(c, "unread"), number(c, "rcvbuf"), number(c, "out_of_order"),
-		number(c, "unsent") + number(c, "unacked"), number(c, "sndbuf"));
+		row_number(c, "unread"), row_number(c, "rcvbuf"), row_number(c, "out_of_order"),
+		row_number(c, "unsent") + row_number(c, "unacked"), row_number(c, "sndbuf"));
 }
 
 static void show_info(json_t *c)
 {
-	int64_t mss = number(c, "mss"), cwnd = number(c, "cwnd");
-	if (flag(c, "timestamps"))
+	int64_t mss = row_number(c, "mss"), cwnd = row_number(c, "cwnd");
+	if (row_flag(c, "timestamps"))
 		printf(" ts");
-	if (flag(c, "sack"))
+	if (row_flag(c, "sack"))
 		printf(" sack");
-	if (flag(c, "ecn"))
+	if (row_flag(c, "ecn"))
 		printf(" ecn");
-	printf(" %s", text(c, "congestion"));
-	if (flag(c, "wscale"))
-		printf(" wscale:%" PRId64 ",%" PRId64, number(c, "snd_wscale"),
-			number(c, "rcv_wscale"));
-	printf(" rto:%" PRId64, number(c, "rto_us") / 1000);
-	if (number(c, "rtt_us"))
-		printf(" rtt:%.3f/%.3f", (double)number(c, "rtt_us") / 1000,
-			(double)number(c, "rttvar_us") / 1000);
+	printf(" %s", row_text(c, "congestion"));
+	if (row_flag(c, "wscale"))
+		printf(" wscale:%" PRId64 ",%" PRId64, row_number(c, "snd_wscale"),
+			row_number(c, "rcv_wscale"));
+	printf(" rto:%" PRId64, row_number(c, "rto_us") / 1000);
+	if (row_number(c, "rtt_us"))
+		printf(" rtt:%.3f/%.3f", (double)row_number(c, "rtt_us") / 1000,
+			(double)row_number(c, "rttvar_us") / 1000);
 	printf(" mss:%" PRId64 " cwnd:%" PRId64, mss, mss ? cwnd / mss : 0);
 	if (json_object_get(c, "ssthresh") && mss)
-		printf(" ssthresh:%" PRId64, number(c, "ssthresh") / mss);
-	if (number(c, "timeouts"))
-		printf(" backoff:%" PRId64, number(c, "timeouts"));
+		printf(" ssthresh:%" PRId64, row_number(c, "ssthresh") / mss);
+	if (row_number(c, "timeouts"))
+		printf(" backoff:%" PRId64, row_number(c, "timeouts"));
 	printf(" unacked:%" PRId64 " notsent:%" PRId64 " retrans:%" PRId64 " snd_wnd:%" PRId64
 	       " rcv_wnd:%" PRId64,
-		number(c, "unacked"), number(c, "unsent"), number(c, "retransmits"),
-		number(c, "snd_wnd"), number(c, "rcv_wnd"));
-}
-
-/* Every address is [::] as tern has it, 0.0.0.0 as the kernel does. */
-static const char *local(json_t *c, char *room, size_t size)
-{
-	static const char *const every[] = {"[::]:", "0.0.0.0:"};
-	const char *at = text(c, "local");
-	for (size_t i = 0; i < sizeof every / sizeof *every; i++)
-		if (strncmp(at, every[i], strlen(every[i])) == 0) {
-			snprintf(room, size, "*:%s", at + strlen(every[i]));
-			return room;
-		}
-	return at;
+		row_number(c, "unacked"), row_number(c, "unsent"), row_number(c, "retransmits"),
+		row_number(c, "snd_wnd"), row_number(c, "rcv_wnd"));
 }
 
 static const char *peer(json_t *c)
 {
-	const char *at = text(c, "remote");
+	const char *at = row_text(c, "remote");
 	return *at == '\0' || strcmp(at, "*") == 0 ? "*:*" : at;
-}
-
-static json_t *owners_of(const struct ss *s, json_t *c)
-{
-	char key[160];
-	const char *remote = text(c, "remote");
-	snprintf(key, sizeof key, "%s%s %s", is_udp(c) ? "udp " : "", text(c, "local"),
-		*remote ? remote : "*");
-	return json_object_get(s->owners, key);
 }
 
 static void show_owners(const struct ss *s, json_t *c)
 {
-	json_t *owner, *all = owners_of(s, c);
+	json_t *owner, *all = row_owners(s->owners, c);
 	size_t i;
 	if (!all)
 		return;
@@ -193,21 +155,23 @@ static void show_owners(const struct ss *s, json_t *c)
 	json_array_foreach(all, i, owner)
 	{
 		printf("%s(\"%s\",pid=%" PRId64 ",fd=%" PRId64 ")", i ? "," : "",
-			text(owner, "program"), number(owner, "pid"), number(owner, "fd"));
+			row_text(owner, "program"), row_number(owner, "pid"),
+			row_number(owner, "fd"));
 	}
 	printf(")");
 }
 
 static void show(const struct ss *s, json_t *c)
 {
-	char room[32];
-	bool listens = strcmp(text(c, "state"), "LISTEN") == 0;
-	int64_t receive = number(c, listens ? "waiting" : "unread");
-	int64_t send = listens ? number(c, "backlog") : number(c, "unsent") + number(c, "unacked");
+	char room[ROW_LOCAL];
+	bool listens = strcmp(row_text(c, "state"), "LISTEN") == 0;
+	int64_t receive = listens ? row_number(c, "waiting") : row_unread(c);
+	int64_t send =
+		listens ? row_number(c, "backlog") : row_unsent(c) + row_number(c, "unacked");
 	if (s->tcp && s->udp)
 		printf("%-5s ", is_udp(c) ? "udp" : "tcp");
 	printf("%-10s %-6" PRId64 " %-6" PRId64 " %21s %21s", state(c), receive, send,
-		local(c, room, sizeof room), peer(c));
+		row_local(c, room), peer(c));
 	if (s->processes)
 		show_owners(s, c);
 	if (s->options)
@@ -225,65 +189,15 @@ static void show(const struct ss *s, json_t *c)
 	printf("\n");
 }
 
-/* --- all of them -------------------------------------------------------------------------------
- */
-
-/* Asks for all, a page at a time: what comes and goes meanwhile may be missed. */
-static int collect(const struct ss *s, const char *method, const char *list, json_t *all)
-{
-	char stack[CONTROL_PATH_MAX], params[40] = "{}";
-	const char *name = s->stack;
-	for (json_t *next = json_integer(0); next;) {
-		json_t *page = tern_control_ask("ss", name, method, params, stack);
-		json_decref(next);
-		if (!page)
-			return -1;
-		json_array_extend(all, json_object_get(page, list));
-		next = json_incref(json_object_get(page, "next"));
-		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
-			(int64_t)json_integer_value(next));
-		json_decref(page);
-		name = stack;
-	}
-	return 0;
-}
-
-/* Who has what, by connection; a stack that no programs run on has nothing to say. */
-static json_t *collect_owners(const struct ss *s)
-{
-	char params[40] = "{}", stack[CONTROL_PATH_MAX];
-	json_t *by = json_object(), *owner;
-	const char *name = s->stack;
-	size_t i;
-	for (json_t *next = json_integer(0); next;) {
-		json_t *page = tern_control_ask("ss", name, "owners", params, stack);
-		json_decref(next);
-		if (!page)
-			return by;
-		json_array_foreach(json_object_get(page, "owners"), i, owner)
-		{
-			const char *key = text(owner, "connection");
-			if (!json_object_get(by, key))
-				json_object_set_new(by, key, json_array());
-			json_array_append(json_object_get(by, key), owner);
-		}
-		next = json_incref(json_object_get(page, "next"));
-		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
-			(int64_t)json_integer_value(next));
-		json_decref(page);
-		name = stack;
-	}
-	return by;
-}
-
 static int run(struct ss *s)
 {
 	json_t *all = json_array(), *shown = json_array(), *c;
 	size_t i;
-	int rc = s->tcp ? collect(s, "connections", "connections", all) : 0;
+	char stack[CONTROL_PATH_MAX];
+	int rc = s->tcp ? tern_rows_collect("ss", s->stack, all, stack) : 0;
 	if (rc == 0 && s->udp)
-		rc = collect(s, "udp", "sockets", all);
-	s->owners = rc == 0 && s->processes ? collect_owners(s) : NULL;
+		rc = tern_rows_collect_udp("ss", s->tcp ? stack : s->stack, all, stack);
+	s->owners = rc == 0 && s->processes ? tern_rows_owners("ss", stack) : NULL;
 	if (rc == 0 && s->header && !s->json)
 		printf("%s%-10s %-6s %-6s %21s %21s\n", s->tcp && s->udp ? "Netid " : "", "State",
 			"Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port");
@@ -293,8 +207,8 @@ static int run(struct ss *s)
 			continue;
 		if (!s->json)
 			show(s, c);
-		else if (json_array_append(shown, c) == 0 && owners_of(s, c))
-			json_object_set(c, "owners", owners_of(s, c));
+		else if (json_array_append(shown, c) == 0 && row_owners(s->owners, c))
+			json_object_set(c, "owners", row_owners(s->owners, c));
 	}
 	if (rc == 0 && s->json) {
 		json_dumpf(shown, stdout, JSON_COMPACT);

@@ -22,6 +22,7 @@ static const struct command {
 	{"lab", "experiments, told as stories, in virtual time", tern_command_lab},
 	{"nstat", "show the counters of a stack that runs", tern_command_nstat},
 	{"ss", "show the connections of a stack that runs", tern_command_ss},
+	{"why", "why a connection of a stack that runs does not move", tern_command_why},
 	{"wire", "join two TAPs by an impaired wire", tern_command_wire},
 	{"script", "run a packetdrill script in virtual time", tern_command_script},
 };

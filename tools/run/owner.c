@@ -1,6 +1,6 @@
 /*
- * Who has which connection: the program's processes and their descriptors, for `tern ss -p`, and
- * for opens whose descriptor has moved.
+ * What the programs have of the connections: which process and descriptor holds each, for `tern ss
+ * -p` and for opens whose descriptor has moved, and what is on its way between it and the stack.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -203,4 +203,66 @@ void tern_run_seek(struct run *run)
 		tern_run_each_fd(pids[i], found, run);
 	free(pids);
 	run->seek_at = tern_host_now() + 10 * (tern_host_now() - began);
+}
+
+/* --- on its way --------------------------------------------------------------------------------
+ */
+
+#define MEASURE_NS 200000000 /* pages of one answer look once */
+
+/* A connection and the socket it is relayed to. */
+struct relayed {
+	struct tern_endpoint ends[2]; /* local, remote */
+	struct sock *sock;
+	UT_hash_handle hh;
+};
+
+static struct relayed *relayed(struct run *run)
+{
+	struct relayed *all = NULL;
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	{
+		struct relayed *r = sock->relay ? calloc(1, sizeof *r) : NULL;
+		if (!r)
+			continue;
+		*r = (struct relayed){.ends = {sock->local, sock->remote}, .sock = sock};
+		HASH_ADD(hh, all, ends, sizeof r->ends, r);
+	}
+	return all;
+}
+
+static struct sock *sock_of(struct relayed *all, json_t *row)
+{
+	struct tern_endpoint ends[2];
+	struct relayed *r = NULL;
+	const char *local = "", *remote = "";
+	json_unpack(row, "{s:s, s:s}", "local", &local, "remote", &remote);
+	if (tern_endpoint_parse(local, &ends[0]) == 0 && tern_endpoint_parse(remote, &ends[1]) == 0)
+		HASH_FIND(hh, all, ends, sizeof ends, r);
+	return r ? r->sock : NULL;
+}
+
+void tern_run_amend(void *context, json_t *rows)
+{
+	struct run *run = context;
+	struct relayed *all = relayed(run), *r, *next;
+	json_t *row;
+	size_t i;
+	if (tern_host_now() - run->measured_at > MEASURE_NS)
+		tern_sock_measure(run);
+	json_array_foreach(rows, i, row)
+	{
+		struct sock *sock = sock_of(all, row);
+		if (!sock)
+			continue;
+		json_object_set_new(row, "program_unread", json_integer(sock->unread));
+		json_object_set_new(row, "program_unsent",
+			json_integer((json_int_t)tern_relay_waiting(sock->relay)));
+	}
+	HASH_ITER(hh, all, r, next)
+	{
+		HASH_DEL(all, r);
+		free(r);
+	}
 }

@@ -98,6 +98,7 @@ struct sock {
 	struct sandbox *sandbox; /* that it was made in; NULL: which is over */
 	uint64_t cookie;         /* SO_COOKIE of the program's end */
 	uint32_t inode;          /* and its inode */
+	uint32_t unread;         /* bytes in it when it was last listed */
 	enum sock_state state;
 	bool seen; /* by the sweep */
 	struct port_hold hold;
@@ -164,7 +165,7 @@ struct run {
 	struct sockaddr_storage rendezvous_name;
 	socklen_t rendezvous_len;
 	uint8_t nonce[16];
-	uint64_t look_at, sweep_at;
+	uint64_t look_at, sweep_at, measured_at; /* ns: the next two; the last */
 	int folder, inotify; /* of names of listening sockets; folder -1: there is none */
 	struct sock *watched;
 	struct sock *sought;
@@ -350,6 +351,8 @@ void tern_sock_drop_open(struct sock *sock);
 void tern_sock_free(struct sock *sock);
 /* Whether some process has it still. */
 bool tern_sock_alive(struct sock *sock);
+/* Looks what is unread in each. */
+void tern_sock_measure(struct run *run);
 /* Frees the sockets that no process has any more. */
 void tern_sock_sweep(struct run *run);
 /* The sandbox is over. Resets its connections and ends its sockets, or leaves them to whoever may
@@ -429,6 +432,9 @@ void tern_run_each_fd(pid_t tid, tern_run_visit *visit, void *context);
 void tern_run_seek(struct run *run);
 /* The method "owners" of docs/control.md; context: the run. */
 json_t *tern_run_owners(void *context, json_t *params);
+/* Adds program_unread and program_unsent to rows of "connections": bytes in the programs' own
+ * sockets. */
+void tern_run_amend(void *context, json_t *rows);
 
 /* --- datagram.c */
 /* A UDP socket of a program's. */

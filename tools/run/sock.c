@@ -139,7 +139,9 @@ static uint32_t ask(int diag, const struct sock *one)
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (one ? 0 : NLM_F_DUMP)),
 			.nlmsg_seq = ++number},
-		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX},
+		.request = {.sdiag_family = AF_UNIX,
+			.udiag_states = UINT32_MAX,
+			.udiag_show = UDIAG_SHOW_RQLEN},
 	};
 	if (one) {
 		message.request.udiag_ino = one->inode;
@@ -165,6 +167,24 @@ static ssize_t hear(int diag, uint32_t number, char *reply, size_t room)
 	}
 }
 
+/* The bytes waiting in a socket of the list, if it says. */
+static uint32_t queue_of(const struct nlmsghdr *h)
+{
+	const char *at = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct unix_diag_msg));
+	const char *end = (const char *)h + h->nlmsg_len;
+	while (end - at >= (ptrdiff_t)sizeof(struct nlattr)) {
+		const struct nlattr *a = (const struct nlattr *)(const void *)at;
+		if (a->nla_len < sizeof *a || end - at < a->nla_len)
+			break;
+		if (a->nla_type == UNIX_DIAG_RQLEN &&
+			a->nla_len >= sizeof *a + sizeof(struct unix_diag_rqlen))
+			return ((const struct unix_diag_rqlen *)(const void *)(a + 1))
+				->udiag_rqueue;
+		at += NLA_ALIGN(a->nla_len);
+	}
+	return 0;
+}
+
 /* Marks the sockets in one reply; false after the last, *whole telling how it ended. */
 static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
 {
@@ -179,8 +199,10 @@ static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
 		const struct unix_diag_msg *m = NLMSG_DATA(h);
 		uint64_t cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
 		struct sock *sock = tern_sock_find(run, cookie);
-		if (sock)
-			sock->seen = true;
+		if (!sock)
+			continue;
+		sock->seen = true;
+		sock->unread = queue_of(h);
 	}
 	return true;
 }
@@ -196,6 +218,28 @@ bool tern_sock_alive(struct sock *sock)
 		return true;
 	int error = -((const struct nlmsgerr *)NLMSG_DATA(h))->error;
 	return error != ENOENT && error != ESTALE; /* another has its inode's number */
+}
+
+/* Goes through the kernel's list; true if it came to its end. */
+static bool list(struct run *run)
+{
+	static char reply[1 << 16];
+	bool whole = false;
+	uint32_t number = ask(run->diag, NULL);
+	ssize_t n;
+	while (number && (n = hear(run->diag, number, reply, sizeof reply)) > 0)
+		if (!mark(run, reply, (size_t)n, &whole))
+			break;
+	return whole;
+}
+
+void tern_sock_measure(struct run *run)
+{
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	sock->unread = 0;
+	list(run);
+	run->measured_at = tern_host_now();
 }
 
 static void end(struct run *run, uint64_t cookie)
@@ -234,18 +278,11 @@ static bool closed(struct sock *sock, struct sandbox *sandbox)
 
 void tern_sock_sweep(struct run *run)
 {
-	static char reply[1 << 16];
-	bool whole = false;
 	struct sock *sock, *next;
 	run->sweep_at = tern_host_now() + 1000000000u;
 	HASH_ITER(hh, run->socks, sock, next)
 	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
-	uint32_t number = ask(run->diag, NULL);
-	ssize_t n;
-	while (number && (n = hear(run->diag, number, reply, sizeof reply)) > 0)
-		if (!mark(run, reply, (size_t)n, &whole))
-			break;
-	if (!whole)
+	if (!list(run))
 		return;
 	free_those(run, closed, NULL);
 }

@@ -66,6 +66,7 @@ int tern_run_open(struct run *run)
 	if (run->options.control) {
 		tern_control_method(run->options.control, "owners", tern_run_owners, run);
 		tern_control_method(run->options.control, "udp", tern_run_udp, run);
+		tern_control_amend(run->options.control, tern_run_amend, run);
 	}
 	tern_nif_addr(run_stack(run), tern_host_nif(run->host), &run->addr);
 	tern_run_watch_begin(run);

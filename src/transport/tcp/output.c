@@ -177,6 +177,23 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	return true;
 }
 
+const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
+{
+	struct outlook o = look(tcb);
+	if (tcb->flags & TCB_PARKED)
+		return "neighbour";
+	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
+		return NULL;
+	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd)), tail = n % o.mss;
+	if (tail && !small_may_go(tcb, &o, n))
+		n -= tail;
+	if (n > 0 || (o.avail == 0 && o.window > 0))
+		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
+	if (o.avail > at_most(o.window, o.cwnd) || o.window == 0)
+		return o.window <= o.cwnd ? "window" : "cwnd";
+	return tcb->flags & TCB_CORK ? "cork" : "nagle";
+}
+
 /* Data waits, nothing is in flight whose ACK would wake us: a timer must. */
 static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 {
