@@ -246,13 +246,19 @@ static void settle(struct run *run)
 	tell_unsettled(run, "given up on peers");
 }
 
-static void finish(struct run *run)
+static void free_what_is_over(struct run *run)
 {
 	struct sock *sock, *next;
 	HASH_ITER(hh, run->socks, sock, next)
 	if (!sock->relay)
 		tern_sock_free(sock);
+}
+
+static void finish(struct run *run)
+{
+	free_what_is_over(run);
 	settle(run);
+	free_what_is_over(run);
 }
 
 static void tell_missed(struct run *run)
