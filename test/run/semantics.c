@@ -336,6 +336,7 @@ static void t_connect_again_elsewhere(void)
 	R(epoll_ctl(once, EPOLL_CTL_MOD, fd, &ev));
 	l = listener();
 	R(dial_from(d, "127.0.0.1", port_of(l)));
+	settle();
 	e("level", level);
 	e("level", level);
 	e("edge", edge);

@@ -162,6 +162,8 @@ static void close_if(int fd)
 
 int tern_run_close(struct run *run)
 {
+	if (run->host) /* what ended while it settled */
+		tern_sock_sweep(run);
 	int rc = tern_options_close(&run->options, stderr);
 	tern_run_calls_end(run);
 	tern_run_forget_dead(run, true);
