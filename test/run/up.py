@@ -11,7 +11,7 @@ import time
 from lab import (KERNEL, OURS, TERN, Failed, Missing, Server, check_clean, need, on_kernel, on_tern,
                  require, sh, write)
 from looking import home, ss
-from programs import nginx_conf
+from programs import LISTENERS, nginx_conf
 
 PYTHON = "/usr/bin/python3"
 ON_IT = ("--stack", "s")
@@ -115,6 +115,48 @@ def case_up_ports():
         tern("run", *ON_IT, "--", PYTHON, "-c", bind)
         tern("run", *ON_IT, "--", PYTHON, "-c", bind)
     return "EADDRINUSE across programs"
+
+
+TRIES_AGAIN = """
+import errno, select, socket, time
+control = socket.create_server(('127.0.0.1', 9))
+print('ready', flush=True)
+told, _ = control.accept()
+for port in range(7000, 7050):
+    assert told.recv(7) == b'listens'
+    told.sendall(b'.')
+    assert told.recv(7) == b'closed!'
+    s, e = socket.socket(), select.epoll()
+    e.register(s, select.EPOLLOUT)
+    assert s.connect_ex(('127.0.0.1', port)) == errno.ECONNREFUSED, port
+    s.connect(('127.0.0.1', 9))
+    assert e.poll(5) == [(s.fileno(), select.EPOLLOUT)], port
+    other, _ = control.accept()
+    other.send(b'!', socket.MSG_OOB)
+    assert select.select([], [], [s], 5)[2] and s.recv(1, socket.MSG_OOB) == b'!'
+    told.sendall(b'.')
+print('done', flush=True)
+s.close()
+time.sleep(60)
+"""
+
+
+def case_up_tries_again():
+    """A listener that one program closes refuses another at once, which tries elsewhere with the same
+    socket, and is sent urgent data; and tern why tells who does not close."""
+    write("again.py", TRIES_AGAIN)
+    write("listeners.py", LISTENERS)
+    with Up():
+        with program(PYTHON, "again.py") as first:
+            said(first, "ready")
+            tern("run", *ON_IT, "--", PYTHON, "listeners.py", "127.0.0.1")
+            said(first, "done")
+            soon("tern why does not tell", lambda: "(python3)" in subprocess.run(
+                [TERN, "why", "--stack", "s"], capture_output=True, text=True, timeout=20).stdout)
+            told = tern("why", "--stack", "s")
+            require("has not called close" in told, told)
+            first.process.terminate()
+    return "50 refused, and 50 tried again"
 
 
 HOLD_UDP = """
