@@ -22,6 +22,7 @@ struct tern_stack {
 	struct ip ip;
 	struct udp udp;
 	struct tcp tcp;
+	bool syn_turn;     /* of a SYN-ACK, before connections */
 	uint8_t *loopback; /* buffer for one frame of the loopback's MTU */
 };
 
@@ -232,6 +233,7 @@ static void set_time(struct tern_stack *stack, uint64_t now)
 {
 	if (now > stack->core.now)
 		stack->core.now = now;
+	tern_tcp_time(&stack->tcp);
 }
 
 static void advance(struct tern_stack *stack)
@@ -241,15 +243,24 @@ static void advance(struct tern_stack *stack)
 	tern_tcp_advance(&stack->tcp);
 }
 
+/* SYN-ACKs go to the queue only when it is empty: others' replies must find room there. */
+static bool pull_syn_ack(struct tern_stack *stack, int nif, struct tern_frame *frame)
+{
+	while (tern_syncache_pull(&stack->tcp, nif))
+		if (tern_link_pull(&stack->link, nif, frame))
+			return true;
+	return tern_link_pull(&stack->link, nif, frame); /* an ARP request, perhaps */
+}
+
 /* Asking a connection may queue an ARP request: hence the second look at the queue. */
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
 	stack->core.nif = nif;
-	if (stack->tcp.syns.count)
-		tern_syncache_pull(&stack->tcp, nif);
+	stack->syn_turn = !stack->syn_turn; /* connections and SYN-ACKs take turns */
 	bool filled = tern_link_pull(&stack->link, nif, frame) ||
+		      (stack->syn_turn && pull_syn_ack(stack, nif, frame)) ||
 		      tern_tcp_pull(&stack->tcp, nif, frame) ||
-		      tern_link_pull(&stack->link, nif, frame);
+		      tern_link_pull(&stack->link, nif, frame) || pull_syn_ack(stack, nif, frame);
 	if (filled)
 		trace_frame(stack, TERN_TRACE_FRAME_OUT, nif, frame);
 	stack->core.nif = -1;

@@ -62,6 +62,17 @@ static void put_view(json_t *row, const struct tern_tcp_info *i)
 	put(row, "rcv_wscale", i->rcv_wscale);
 }
 
+/* What is in flight, as recovery sees it. */
+static void put_recovery(json_t *row, const struct tern_tcp_info *i)
+{
+	put(row, "sacked", i->sacked);
+	put(row, "lost", i->lost);
+	put(row, "resending", i->resending);
+	put(row, "reordering", i->reordering);
+	put(row, "min_rtt_us", i->min_rtt_us);
+	put(row, "duplicates", i->duplicates);
+}
+
 static void put_standstill(json_t *row, const struct tern_tcp_info *i)
 {
 	put_flag(row, "orphan", i->orphan);
@@ -93,6 +104,7 @@ static json_t *connection(const struct tern_tcp_info *i)
 		(json_int_t)i->state_age);
 	put_queues(row, i);
 	put_view(row, i);
+	put_recovery(row, i);
 	put_standstill(row, i);
 	if (i->timer)
 		json_object_set_new(row, "timer",

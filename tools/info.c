@@ -25,7 +25,8 @@ static void print_one(FILE *out, const struct tern_tcp_info *info)
 	fprintf(out, " bytes_acked:%" PRIu32 " bytes_received:%" PRIu32,
 		info->snd_una - info->iss - 1, info->rcv_nxt - info->irs - 1);
 	if (info->retransmits)
-		fprintf(out, " retrans:0/%" PRIu64, info->retransmits);
+		fprintf(out, " retrans:%" PRIu32 "/%" PRIu64, (info->resending + mss - 1) / mss,
+			info->retransmits);
 	fprintf(out, " snd_wnd:%" PRIu32 " rcv_wnd:%" PRIu32 "\n", info->snd_wnd, info->rcv_wnd);
 }
 

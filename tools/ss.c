@@ -111,6 +111,21 @@ static void show_memory(json_t *c)
 		row_number(c, "unsent") + row_number(c, "unacked"), row_number(c, "sndbuf"));
 }
 
+/* As ss, segments, and only what there is of it. */
+static void print_recovery(json_t *c, int64_t mss)
+{
+	static const char *const bytes[] = {"lost", "sacked"};
+	for (unsigned i = 0; i < 2; i++)
+		if (row_number(c, bytes[i]))
+			printf(" %s:%" PRId64, bytes[i], (row_number(c, bytes[i]) + mss - 1) / mss);
+	if (row_number(c, "duplicates"))
+		printf(" dsack_dups:%" PRId64, row_number(c, "duplicates"));
+	if (row_number(c, "reordering") > 3)
+		printf(" reordering:%" PRId64, row_number(c, "reordering"));
+	if (row_number(c, "min_rtt_us"))
+		printf(" minrtt:%.3f", (double)row_number(c, "min_rtt_us") / 1000);
+}
+
 static void show_info(json_t *c)
 {
 	int64_t mss = row_number(c, "mss"), cwnd = row_number(c, "cwnd");
@@ -133,6 +148,7 @@ static void show_info(json_t *c)
 		printf(" ssthresh:%" PRId64, row_number(c, "ssthresh") / mss);
 	if (row_number(c, "timeouts"))
 		printf(" backoff:%" PRId64, row_number(c, "timeouts"));
+	print_recovery(c, mss ? mss : 1);
 	printf(" unacked:%" PRId64 " notsent:%" PRId64 " retrans:%" PRId64 " snd_wnd:%" PRId64
 	       " rcv_wnd:%" PRId64,
 		row_number(c, "unacked"), row_number(c, "unsent"), row_number(c, "retransmits"),

@@ -203,6 +203,12 @@ struct tern_tcp_info {
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
 	bool recovering;
+	/* What is in flight, by SACK and RACK, bytes: held by the peer, believed lost, sent again
+	 * and not heard of since. */
+	uint32_t sacked, lost, resending;
+	uint32_t reordering; /* segments: the farthest that one was seen to overtake; at least 3 */
+	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
+	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",
 	 * "time-wait" or "fin-wait-2"; NULL: nothing of these. */
 	const char *timer;

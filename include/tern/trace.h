@@ -76,16 +76,21 @@ const char *tern_cause_text(enum tern_cause cause);
 
 /* Why a segment is sent again. */
 enum tern_retransmit_reason {
-	TERN_RTX_TIMEOUT,       /* RTO (RFC 6298) */
-	TERN_RTX_FAST,          /* three duplicate ACKs (RFC 5681 3.2) */
+	TERN_RTX_TIMEOUT, /* RTO (RFC 6298) */
+	TERN_RTX_FAST,    /* three duplicate ACKs, or as much reported by SACK (RFC 5681 3.2, RFC
+			     6675) */
 	TERN_RTX_PARTIAL_ACK,   /* NewReno (RFC 6582) */
 	TERN_RTX_AFTER_TIMEOUT, /* going on after a timeout */
 	TERN_RTX_SYN,
 	TERN_RTX_SYN_ACK,
-	TERN_RTX_PMTU, /* cut smaller for a smaller path */
+	TERN_RTX_PMTU,  /* cut smaller for a smaller path */
+	TERN_RTX_RACK,  /* what was sent later has arrived (RFC 8985 6) */
+	TERN_RTX_PROBE, /* tail loss probe (RFC 8985 7) */
 	TERN_RTX_REASONS
 };
 const char *tern_retransmit_text(enum tern_retransmit_reason reason);
+/* Whether ACKs were the reason, and no timer. */
+bool tern_retransmit_fast(enum tern_retransmit_reason reason);
 
 enum tern_timer {
 	TERN_TIMER_RETRANSMIT,
@@ -93,6 +98,8 @@ enum tern_timer {
 	TERN_TIMER_DELAYED_ACK,
 	TERN_TIMER_TIME_WAIT,
 	TERN_TIMER_FIN_WAIT_2,
+	TERN_TIMER_REORDERING, /* RFC 8985 6.2: what is missing may only be late */
+	TERN_TIMER_LOSS_PROBE, /* RFC 8985 7.2 */
 	TERN_TIMERS
 };
 const char *tern_timer_text(enum tern_timer timer);
@@ -144,7 +151,8 @@ struct tern_trace {
 		struct {
 			enum tern_retransmit_reason reason;
 			uint32_t seq, len;
-			uint32_t count; /* timeouts in a row, this one included; 0 for fast */
+			uint32_t count; /* timeouts in a row, this one included; 0 if it is not
+					   for one */
 			uint64_t rto;   /* ns */
 		} retransmit;
 		struct {
@@ -161,7 +169,8 @@ struct tern_trace {
 		} rtt;
 		struct {
 			uint32_t cwnd, ssthresh, in_flight; /* bytes */
-			const char *why; /* "recovery", "timeout", "recovered", "ecn" */
+			const char *why; /* "recovery", "timeout", "loss probe", "recovered",
+					    "undone", "ecn" */
 		} congestion;
 		struct {
 			enum tern_timer which;

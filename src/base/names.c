@@ -62,6 +62,8 @@ static const char *const retransmit_texts[TERN_RTX_REASONS] = {
 	[TERN_RTX_SYN] = "SYN unanswered",
 	[TERN_RTX_SYN_ACK] = "SYN-ACK unanswered",
 	[TERN_RTX_PMTU] = "smaller path",
+	[TERN_RTX_RACK] = "later data has arrived (RACK)",
+	[TERN_RTX_PROBE] = "tail loss probe",
 };
 
 static const char *const timer_texts[TERN_TIMERS] = {
@@ -70,6 +72,8 @@ static const char *const timer_texts[TERN_TIMERS] = {
 	[TERN_TIMER_DELAYED_ACK] = "delayed ACK",
 	[TERN_TIMER_TIME_WAIT] = "TIME_WAIT",
 	[TERN_TIMER_FIN_WAIT_2] = "FIN_WAIT_2",
+	[TERN_TIMER_REORDERING] = "reordering",
+	[TERN_TIMER_LOSS_PROBE] = "loss probe",
 };
 
 const char *tern_counter_name(enum tern_counter which)
@@ -100,6 +104,11 @@ const char *tern_cause_text(enum tern_cause cause)
 const char *tern_retransmit_text(enum tern_retransmit_reason reason)
 {
 	return PICK(retransmit_texts, reason, "?");
+}
+
+bool tern_retransmit_fast(enum tern_retransmit_reason reason)
+{
+	return reason == TERN_RTX_FAST || reason == TERN_RTX_PARTIAL_ACK || reason == TERN_RTX_RACK;
 }
 
 const char *tern_timer_text(enum tern_timer timer)

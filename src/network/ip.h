@@ -162,6 +162,8 @@ struct ip_datagram {
 int tern_ip_send(struct ip *ip, const struct ip_datagram *d);
 /* The source address a datagram to dst would carry. 0 or TERN_ENETUNREACH. */
 int tern_ip_source(struct ip *ip, const struct tern_addr *dst, struct tern_addr *src);
+/* Whether packets to dst can go now; LINK_PENDING: path_changed will be called. */
+enum link_answer tern_ip_ready(struct ip *ip, const struct tern_addr *dst);
 /* The interface that leads to dst; -1: none does. */
 int tern_ip_nif(struct ip *ip, const struct tern_addr *dst);
 bool tern_ip_is_ours(const struct ip *ip, const struct tern_addr *addr);

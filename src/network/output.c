@@ -179,6 +179,17 @@ int tern_ip_send(struct ip *ip, const struct ip_datagram *d)
 	return send_packet(ip, &hop, p);
 }
 
+enum link_answer tern_ip_ready(struct ip *ip, const struct tern_addr *dst)
+{
+	struct hop hop;
+	struct mac mac;
+	if (!addr_is_mapped_v4(dst) || !tern_route_find(ip, dst, &hop))
+		return LINK_FAILED;
+	if (hop.loopback)
+		return LINK_READY;
+	return tern_link_resolve(ip->link, hop.nif, &hop.next_hop, &mac);
+}
+
 int tern_ip_nif(struct ip *ip, const struct tern_addr *dst)
 {
 	struct hop hop;

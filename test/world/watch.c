@@ -266,12 +266,12 @@ static void see_retransmit(struct host *h, const struct tern_trace *t)
 	h->world->result.resent[why]++;
 	if (why == TERN_RTX_SYN || why == TERN_RTX_SYN_ACK || why == TERN_RTX_PMTU)
 		return;
-	bool first = why != TERN_RTX_AFTER_TIMEOUT;
+	bool first = why == TERN_RTX_TIMEOUT || why == TERN_RTX_PARTIAL_ACK;
 	if (first ? seq != una : before(seq, una) || !before(seq, t->conn.snd_nxt))
 		world_fail(h->world,
 			"host %u sends number %u again (%s), but %u is the first missing", h->index,
 			seq - t->conn.iss, tern_retransmit_text(why), una - t->conn.iss);
-	if ((why == TERN_RTX_TIMEOUT) != (t->retransmit.count > 0) && first)
+	if ((why == TERN_RTX_TIMEOUT) != (t->retransmit.count > 0) && why != TERN_RTX_AFTER_TIMEOUT)
 		world_fail(h->world, "host %u sends again (%s) after %u timeouts", h->index,
 			tern_retransmit_text(why), t->retransmit.count);
 }

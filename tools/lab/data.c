@@ -36,10 +36,12 @@ static void backoff(struct lab *lab)
 {
 	lab_set(lab, CLIENT, "tcp_retries2", 6);
 	lab_tell(lab,
-		(struct text){"The cable is cut. Each timeout is twice the last, so that a network "
-			      "in trouble is not beaten "
+		(struct text){"The cable is cut. A probe asks first; then each timeout is twice "
+			      "the "
+			      "last, so that a network in trouble is not beaten "
 			      "harder; after tcp_retries2 (here %d) the connection is given up.",
-			"网线断了。每次超时都是上一次的两倍，以免雪上加霜；tcp_retries2（这里是 "
+			"网线断了。先探测一次；之后每次超时都是上一次的两倍，以免雪上加霜；tcp_"
+			"retries2（这里是 "
 			"%d）次之后放弃连接。"},
 		(int)lab_get(lab, CLIENT, "tcp_retries2"));
 	lab_establish(lab);
@@ -49,9 +51,9 @@ static void backoff(struct lab *lab)
 	lab_show_ladder(lab);
 	lab_expect(lab, lab_error(lab, CLIENT) == TERN_ETIMEDOUT,
 		(struct text){"the program is told ETIMEDOUT", "程序得到 ETIMEDOUT"});
-	lab_expect(lab, lab->counter == 2 + (int)lab_get(lab, CLIENT, "tcp_retries2"),
-		(struct text){"once, as often again as the setting says, and a reset",
-			"发送一次，重传设定的次数，最后一个 RST"});
+	lab_expect(lab, lab->counter == 3 + (int)lab_get(lab, CLIENT, "tcp_retries2"),
+		(struct text){"once, a probe, as often again as the setting says, and a reset",
+			"发送一次，探测一次，重传设定的次数，最后一个 RST"});
 }
 
 static void zero_window(struct lab *lab)

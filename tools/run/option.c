@@ -331,6 +331,12 @@ static void tell_connection(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_advmss = i->advertised_mss;
 	out->tcpi_pmtu = i->advertised_mss + 40;
 	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
+	out->tcpi_sacked = (i->sacked + mss - 1) / mss;
+	out->tcpi_lost = (i->lost + mss - 1) / mss;
+	out->tcpi_retrans = (i->resending + mss - 1) / mss;
+	out->tcpi_reordering = i->reordering;
+	out->tcpi_min_rtt = i->min_rtt_us;
+	out->tcpi_dsack_dups = i->duplicates;
 	out->tcpi_rtt = i->rtt_us;
 	out->tcpi_rttvar = i->rttvar_us;
 	out->tcpi_snd_ssthresh = i->ssthresh == UINT32_MAX ? INT32_MAX : i->ssthresh / mss;

@@ -100,14 +100,6 @@ void tern_tell_room(struct tcp *tcp, struct tcb *tcb)
 	tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));
 }
 
-static void timers_after(struct tcp *tcp, struct tcb *tcb)
-{
-	if (tcb_flight(tcb) == 0)
-		tern_timer_nothing_in_flight(tcp, tcb);
-	else
-		tern_timer_ack_advanced(tcp, tcb);
-}
-
 /* The peer opened (or closed) its window. */
 static void window_changed(struct tcp *tcp, struct tcb *tcb)
 {
@@ -208,7 +200,6 @@ struct verdict tern_ack_step(struct arrival *a)
 		info.echo_rtt = info.rtt ? 0 : tern_rtt_echo(tcp, tcb, a->seg);
 		advance(a, &info);
 		tern_path_confirm(tcp->ip, tcb->path);
-		timers_after(tcp, tcb);
 	}
 	if (tcb->side) {
 		tcb->side->unanswered = 0;
@@ -219,7 +210,7 @@ struct verdict tern_ack_step(struct arrival *a)
 		window_changed(tcp, tcb);
 	if (tcb->ecn && a->seg->flags & TCP_ECE)
 		tern_ecn_echoed(tcp, tcb, &info);
-	tern_recovery_ack(tcp, tcb, &info);
+	tern_recovery_ack(tcp, tcb, a->seg, &info);
 	if (info.acked) {
 		tune_send_buffer(tcp, tcb);
 		tern_tell_room(tcp, tcb);

@@ -54,6 +54,7 @@ struct pacing {
 	uint64_t next; /* ns: the next burst may begin */
 	uint32_t left; /* bytes of this one */
 	uint32_t wake; /* deadline, as the TCB's are: a burst is waited for */
+	bool waited;   /* the next burst has been waited for */
 };
 
 union cc_state {

@@ -32,6 +32,34 @@ static const char *check_receiving(const struct tcb *tcb)
 	return NULL;
 }
 
+/* Records tile what is in flight, in order, and the sums are right. */
+const char *tern_board_check(const struct tcb *tcb)
+{
+	const struct scoreboard *b = &tcb->side->rec.board;
+	uint32_t sacked = 0, lost = 0;
+	if (b->count == 0)
+		return b->block || b->sacked || b->lost ? "an empty scoreboard holds something"
+							: NULL;
+	if (!seq_eq(board_at_const(b, 0)->lo, tcb->snd.una) || !seq_eq(b->end, tcb->snd.nxt))
+		return "the scoreboard does not cover what is in flight";
+	for (uint32_t i = 0; i < b->count; i++) {
+		const struct xmit *x = board_at_const(b, i);
+		if (!seq_lt(x->lo, board_end(b, i)))
+			return "a record of the scoreboard is empty";
+		if (x->flags & XMIT_SACKED && x->flags & XMIT_LOST)
+			return "what the peer holds counts as lost";
+		sacked += x->flags & XMIT_SACKED ? seq_diff(board_end(b, i), x->lo) : 0;
+		lost += x->flags & XMIT_LOST ? seq_diff(board_end(b, i), x->lo) : 0;
+	}
+	return sacked == b->sacked && lost == b->lost ? NULL : "the scoreboard's sums are wrong";
+}
+
+static const char *check_scoreboard(const struct tcb *tcb)
+{
+	bool live = tcb->side && tcb->state != TERN_TCP_CLOSED;
+	return live ? tern_board_check(tcb) : NULL;
+}
+
 static const char *check_timers(const struct tcb *tcb)
 {
 	bool asleep = !tcb->send_link && tcb->rexmt_at == 0;
@@ -70,6 +98,7 @@ static const char *check_tcb(const struct tcb *tcb)
 	const char *(*const checks[])(const struct tcb *) = {
 		check_sequence,
 		check_receiving,
+		check_scoreboard,
 		check_timers,
 		check_idle,
 	};

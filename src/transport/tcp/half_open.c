@@ -84,14 +84,13 @@ void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn)
 
 static void count_again(struct tcp *tcp, const struct syn *e, const struct stub *s)
 {
-	core_count(tcp->core, TERN_COUNT_TcpRetransSegs);
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPSynRetrans);
 	tern_trace_stub_retransmit(tcp, &s->conn, e->link.tries,
 		(uint64_t)tern_syncache_wait(tcp, e->link.tries) * 1000);
 }
 
-/* Says it, on that interface. */
-static void syn_ack(struct tcp *tcp, const struct syn *e, int nif)
+/* Says it, on that interface. 0, or why it is lost. */
+static int syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 {
 	struct stub s = tern_half_open_stub(tcp, tern_half_open_listener(tcp, e), e);
 	struct tcp_segment syn, answer;
@@ -104,7 +103,7 @@ static void syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 		count_again(tcp, e, &s);
 	s.conn.snd_nxt = e->iss.v + 1;
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_OUT, &s.conn, &answer, answer.window);
-	tern_segment_alone(tcp, &e->local, &e->remote, &answer);
+	return tern_segment_alone(tcp, &e->local, &e->remote, &answer, e->sent);
 }
 
 static bool device_has_room(const struct tcp *tcp, int nif)
@@ -112,12 +111,9 @@ static bool device_has_room(const struct tcp *tcp, int nif)
 	return tern_link_room(tcp->ip->link, nif, 1, PACKET_ROOM);
 }
 
-bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif)
+int tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif)
 {
-	if (!device_has_room(tcp, nif))
-		return false;
-	syn_ack(tcp, e, nif);
-	return true;
+	return device_has_room(tcp, nif) ? syn_ack(tcp, e, nif) : TERN_EAGAIN;
 }
 
 /* --- its end -------------------------------------------------------------------------------- */
@@ -155,12 +151,16 @@ bool tern_half_open_icmp(struct tcp *tcp, const struct tcp_pair *pair, tern_seq 
 
 /* The peer's SYN again: our SYN-ACK was lost. The clock does not start anew, or who repeats a SYN
  * for ever would stay for ever. */
-static void again(struct tcp *tcp, struct syn *e, const struct tcp_segment *syn)
+static void again(struct tcp *tcp, struct syn *e, struct stub *s, const struct tcp_segment *syn)
 {
 	/* RFC 3168 6.1.1.1: it has given that up. */
 	e->ecn &= tern_ecn_setup(syn->flags);
 	int nif = tern_ip_nif(tcp->ip, &e->remote);
-	if (e->sent && nif >= 0 && tern_half_open_send(tcp, e, nif))
+	if (!e->sent || nif < 0 ||
+		!tern_stub_may_reply(tcp, s, TERN_COUNT_TcpExtTCPACKSkippedSynRecv))
+		return;
+	e->replied = s->replied & ((1u << STUB_CLOCK_BITS) - 1);
+	if (tern_half_open_send(tcp, e, nif) == 0)
 		e->resent = true;
 }
 
@@ -169,6 +169,7 @@ static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e, c
 {
 	struct tcp *tcp = a->tcp;
 	if (tern_listen_overflows(tcp, l)) { /* it will be said again */
+		e->resent = true;            /* what comes later times nothing */
 		tern_stub_drop(tcp, &s->conn, TERN_DROP_TCP_LISTEN_OVERFLOW);
 		if (tcp->core->set.tcp_abort_on_overflow)
 			tern_half_open_reset(tcp, l, e);
@@ -193,7 +194,7 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 		(uint32_t)seg->window << (scaled ? e->link.snd_wscale : 0));
 	if ((seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && seq_eq(seg->seq, e->irs)) {
 		tern_stub_drop(tcp, &s.conn, TERN_DROP_TCP_OLD_DUPLICATE);
-		again(tcp, e, seg);
+		again(tcp, e, &s, seg);
 		return NULL;
 	}
 	struct verdict v = tern_stub_check(tcp, &s, seg);

@@ -17,7 +17,7 @@ static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 	tcb->mss = (uint16_t)mss;
 	if (!tcb->side || tcb_syn_unacked(tcb))
 		return;
-	tern_recovery_too_big(tcb);
+	tern_recovery_too_big(tcp, tcb);
 	tern_want_send(tcp, tcb);
 }
 

@@ -16,6 +16,8 @@ static bool paws_rejects(const struct arrival *a)
 	const struct tcb *tcb = a->tcb;
 	if ((int32_t)(a->seg->options.tsval - tcb->ts_recent) >= 0)
 		return false;
+	if (a->seg->data_len && tern_late_allowed(tcb, a->seg->options.tsval))
+		return false;
 	return now_ms(a->tcp) - tcb->ts_recent_at < PAWS_IDLE_MS;
 }
 
@@ -74,6 +76,9 @@ static struct verdict unacceptable(struct arrival *a, enum tern_drop why)
 {
 	const struct tcp_segment *seg = a->seg;
 	bool last = seq_eq(seq_add(seg->seq, seg->len), a->tcb->rcv.nxt);
+	if (why == TERN_DROP_TCP_OLD_DUPLICATE)
+		tern_sack_duplicate(a->tcp, a->tcb,
+			(struct range){seg->seq, seq_add(seg->seq, seg->data_len)});
 	/* TIME-WAIT: the peer's FIN again, not any: acknowledge it and restart the 2 MSL timeout.
 	 */
 	if (a->tcb->state == TERN_TCP_TIME_WAIT && seg->flags & TCP_FIN && last)
@@ -95,8 +100,10 @@ struct verdict tern_window_step(struct arrival *a)
 	if (seq_gt(seg->seq, edge) ||
 		(seq_eq(seg->seq, edge) && seg->len && seq_gt(seg->seq, tcb->rcv.nxt)))
 		return unacceptable(a, TERN_DROP_TCP_OUT_OF_WINDOW);
-	if (seq_lt(seg->seq, tcb->rcv.nxt))
+	if (seq_lt(seg->seq, tcb->rcv.nxt)) {
+		tern_sack_duplicate(a->tcp, a->tcb, (struct range){seg->seq, tcb->rcv.nxt});
 		trim_front(a, seq_diff(tcb->rcv.nxt, seg->seq));
+	}
 	if (seq_gt(end, edge) && seg->len) {
 		/* With a closed window the acknowledgement and the window still count (MUST-66). */
 		if (wnd == 0 && seg->data_len)
@@ -183,8 +190,11 @@ static struct verdict timestamp_step(struct arrival *a)
 	const struct tcp_options *o = &a->seg->options;
 	if (!(o->has & TCP_OPT_TIMESTAMP) || !(tcb->flags & TCB_TIMESTAMPS))
 		return CONTINUE;
-	/* No older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
 	if (seq_gt(a->seg->seq, tcb->rcv.acked))
+		return CONTINUE;
+	/* Else no older than TS.Recent, or that has expired (5.5): check_timestamps() saw to it. */
+	if ((int32_t)(o->tsval - tcb->ts_recent) < 0 && tcb->side &&
+		tern_late_allowed(tcb, o->tsval))
 		return CONTINUE;
 	tcb->ts_recent = o->tsval;
 	tcb->ts_recent_at = now_ms(a->tcp);

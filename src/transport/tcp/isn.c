@@ -33,7 +33,12 @@ uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *lo
 
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return now_ms(tcp) + tcb->path->ts_offset;
+	return tern_timestamp_at(tcb, tcp->core->now);
+}
+
+uint32_t tern_timestamp_at(const struct tcb *tcb, uint64_t at)
+{
+	return (uint32_t)(at / MS) + tcb->path->ts_offset;
 }
 
 static bool port_usable(const struct tcp *tcp, const struct tern_addr *local, uint16_t port,

@@ -197,13 +197,13 @@ static void as_agreed(struct tcb *tcb, const struct syn *e)
 	tcb->ts_recent = e->ts_recent;
 	tcb->snd_wscale = scaled ? e->link.snd_wscale : 0;
 	tcb->rcv_wscale = e->link.rcv_wscale;
-	tcb->backoff = (uint8_t)e->link.tries;
+	tcb->backoff = e->resent ? (uint8_t)e->link.tries : 0;
 }
 
 /* The SYN-ACK's round trip counts if it was said once (RFC 6298 3). */
 static void time_syn_ack(const struct tcp *tcp, struct tcb *tcb, const struct syn *e)
 {
-	uint64_t sent = us_to_ns(tcp, e->due - tern_syncache_wait(tcp, 0));
+	uint64_t sent = us_to_ns(tcp, e->due - tern_syncache_wait(tcp, e->link.tries));
 	tcb->side->timing = !e->resent;
 	tcb->side->timed_end = tcb->snd.nxt;
 	tcb->side->timed_at = sent < tcp->core->now ? sent : tcp->core->now;

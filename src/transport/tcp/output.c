@@ -44,6 +44,7 @@ void tern_unqueue(struct tcp *tcp, struct tcb *tcb)
 void tern_tcp_path_changed(struct tcp *tcp, int nif)
 {
 	struct send_queue *parked = &tcp->parked[nif];
+	tern_syncache_path_changed(tcp, nif);
 	while (parked->head) {
 		struct tcb *tcb = parked->head;
 		dequeue(parked, tcb);
@@ -70,11 +71,65 @@ static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 		plan->flags |= TCP_FIN;
 }
 
-static bool plan_retransmit(struct tcb *tcb, struct plan *plan)
+/* Why this is sent again: a timeout is the reason once; what an ACK calls for after it is going on.
+ */
+static uint8_t reason_now(const struct tcb *tcb, const struct plan *plan)
 {
 	struct tcb_side *side = tcb->side;
-	if (!side || tcb_flight(tcb) == 0)
+	uint8_t reason = side->rtx_reason;
+	bool first = seq_eq(plan->seq, tcb->snd.una);
+	if (reason == TERN_RTX_TIMEOUT && (!first || tcb->backoff == 0))
+		reason = TERN_RTX_AFTER_TIMEOUT;
+	if (reason == TERN_RTX_TIMEOUT || reason == TERN_RTX_AFTER_TIMEOUT)
+		side->rtx_reason = TERN_RTX_AFTER_TIMEOUT;
+	if (reason == TERN_RTX_FAST && side->rec.board.count)
+		side->rtx_reason = TERN_RTX_RACK;
+	return reason;
+}
+
+static uint32_t numbers_of(const struct plan *plan)
+{
+	return plan->len + !!(plan->flags & TCP_FIN);
+}
+
+/* What the scoreboard says is lost, the lowest first (RFC 6675 5 (4.3) and NextSeg (1)). */
+static bool plan_lost(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+{
+	const struct recovery *rec = &tcb->side->rec;
+	uint32_t pipe = tern_recovery_pipe(tcb);
+	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+	struct range r;
+	if (rec->frto == FRTO_NEW || !tern_board_first_lost(&rec->board, &r))
 		return false;
+	/* A window that was taken back is the peer's right (RFC 9293 3.8.6); the first is for
+	 * asking. */
+	if (seq_geq(r.lo, edge) && !seq_eq(r.lo, tcb->snd.una))
+		return false;
+	/* Holes that a peer makes up must not make segments tiny (CVE-2019-11479). */
+	tern_seq least = seq_add(r.lo, (uint32_t)tcp->core->set.tcp_min_snd_mss);
+	plan_again(tcb, plan, r.lo, seq_max(r.hi, seq_min(least, tcb->snd.nxt)));
+	if (pipe && pipe + numbers_of(plan) > tcb->cwnd) {
+		*plan = (struct plan){0};
+		return false;
+	}
+	plan->reason = reason_now(tcb, plan);
+	return true;
+}
+
+/* Whether plan_retransmit() may find anything. */
+static bool owes_again(const struct tcb *tcb)
+{
+	return tcb->side->rec.board.lost || tcb->side->mode == RECOVERY_TIMEOUT ||
+	       tcb->flags & TCB_RETRANSMIT_DUE;
+}
+
+static bool plan_retransmit(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+{
+	struct tcb_side *side = tcb->side;
+	if (tcb_flight(tcb) == 0)
+		return false;
+	if (side->rec.board.count)
+		return plan_lost(tcp, tcb, plan);
 	if (tcb->flags & TCB_RETRANSMIT_DUE) {
 		tcb->flags &= ~TCB_RETRANSMIT_DUE;
 		plan_again(tcb, plan, tcb->snd.una, tcb->snd.nxt);
@@ -88,14 +143,8 @@ static bool plan_retransmit(struct tcb *tcb, struct plan *plan)
 	if (!first && again + tcb->mss > tcb->cwnd)
 		return false;
 	plan_again(tcb, plan, side->rtx_next, side->recover);
-	/* Once a timeout; what an ACK calls for after that is going on. */
-	if (side->rtx_reason == TERN_RTX_TIMEOUT && (!first || tcb->backoff == 0))
-		side->rtx_reason = TERN_RTX_AFTER_TIMEOUT;
-	plan->reason = side->rtx_reason;
-	if (side->rtx_reason == TERN_RTX_TIMEOUT)
-		side->rtx_reason = TERN_RTX_AFTER_TIMEOUT;
-	uint32_t taken = plan->len + (plan->flags & TCP_FIN ? 1 : 0);
-	side->rtx_next = seq_add(side->rtx_next, taken);
+	plan->reason = reason_now(tcb, plan);
+	side->rtx_next = seq_add(side->rtx_next, numbers_of(plan));
 	return true;
 }
 
@@ -110,14 +159,25 @@ struct outlook {
 	bool fin; /* our FIN is to follow them */
 };
 
+static uint32_t never_sent(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+}
+
+static uint32_t window_left(const struct tcb *tcb)
+{
+	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
+}
+
 static struct outlook look(const struct tcb *tcb)
 {
 	struct outlook o = {0};
-	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
 	bool fin_sent = tcb->flags & TCB_FIN_SENT;
-	o.avail = fin_sent ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
-	o.window = seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
-	o.cwnd = tern_recovery_allowance(tcb);
+	o.avail = never_sent(tcb);
+	o.window = window_left(tcb);
+	/* Without a side block nothing is in flight. */
+	o.cwnd = tcb->side ? tern_recovery_allowance(tcb) : tcb->cwnd;
 	o.mss = tern_tcb_effective_mss(tcb);
 	o.fin = tcb->flags & TCB_FIN_QUEUED && !fin_sent;
 	return o;
@@ -194,6 +254,46 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 	return tcb->flags & TCB_CORK ? "cork" : "nagle";
 }
 
+/*
+ * RFC 8985 7.3: one segment more than the window allows, new if there is any that the peer has room
+ * for, else the last one again.
+ */
+static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+{
+	struct tcb_side *side = tcb->side;
+	if (!side->rec.tlp.due)
+		return false;
+	side->rec.tlp.due = false;
+	if (tcb_flight(tcb) == 0)
+		return false;
+	uint32_t avail = never_sent(tcb);
+	plan->len = at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb)));
+	if (plan->len) {
+		plan->seq = tcb->snd.nxt;
+		plan->flags = (uint16_t)(TCP_ACK | (plan->len == avail ? TCP_PSH : 0));
+	} else {
+		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+		bool within = seq_lt(tcb->snd.una, side->rec.tail) && seq_lt(side->rec.tail, edge);
+		plan_again(tcb, plan, within ? side->rec.tail : tcb->snd.una, tcb->snd.nxt);
+		plan->reason = TERN_RTX_PROBE;
+	}
+	tern_tlp_sent(tcp, tcb, plan);
+	return true;
+}
+
+/*
+ * F-RTO's question (RFC 5682 3.1 step 2b), new data before anything is sent again, cannot be asked:
+ * recovery goes on as if there were none.
+ */
+static bool plan_unasked(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+{
+	struct tcb_side *side = tcb->side;
+	if (side->rec.frto != FRTO_NEW || !seq_eq(tcb->snd.nxt, side->recover))
+		return false;
+	side->rec.frto = FRTO_OFF;
+	return plan_retransmit(tcp, tcb, plan);
+}
+
 /* Data waits, nothing is in flight whose ACK would wake us: a timer must. */
 static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 {
@@ -267,8 +367,10 @@ static bool choose(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (tcb->acks_owed && plan_ack(tcb, plan))
 		return true;
 	if (tcb_in(tcb, SENDING) && make_ready(tcp, tcb) &&
-		(plan_retransmit(tcb, plan) || plan_probe(tcp, tcb, plan) ||
-			plan_new(tcp, tcb, plan, frame)))
+		(plan_tail_probe(tcp, tcb, plan) ||
+			(owes_again(tcb) && plan_retransmit(tcp, tcb, plan)) ||
+			plan_probe(tcp, tcb, plan) || plan_new(tcp, tcb, plan, frame) ||
+			plan_unasked(tcp, tcb, plan)))
 		return true;
 	wait_if_blocked(tcp, tcb);
 	return plan_ack(tcb, plan);

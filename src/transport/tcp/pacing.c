@@ -40,9 +40,10 @@ static uint32_t burst(const struct tcb *tcb)
 static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
 {
 	uint32_t n = burst(tcb);
-	uint64_t takes = time_of(tcb, n), late = now - p->next;
+	uint64_t takes = time_of(tcb, n), late = p->waited ? now - p->next : 0;
 	p->left = late < takes ? n : 2 * n;
-	p->next = (late < takes ? p->next : now) + takes;
+	p->next = now + takes - (late < takes ? late : 0);
+	p->waited = false;
 }
 
 /* Of the burst, less is left than a segment takes. */
@@ -66,6 +67,7 @@ uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 	if (p->left < want && now >= p->next)
 		begin_burst(tcb, p, now);
 	if (spent(tcb, want)) {
+		p->waited = true;
 		tern_timer_paced(tcp, tcb);
 		return 0;
 	}

@@ -132,11 +132,21 @@ static void acknowledge(struct tcp *tcp, struct tcb *tcb, bool at_once)
 	tern_timer_data_received(tcp, tcb);
 }
 
+/* Text in order of which a part was held already, beyond a hole (RFC 2883 4). */
+static void report_overlap(struct tcp *tcp, struct tcb *tcb, struct range r)
+{
+	struct range held;
+	if (tern_rangeset_after(&tcb->side->ranges, r.lo, &held) && seq_lt(held.lo, r.hi))
+		tern_sack_duplicate(tcp, tcb, (struct range){held.lo, seq_min(held.hi, r.hi)});
+}
+
 static struct verdict in_order(struct arrival *a, struct range r)
 {
 	struct tcp *tcp = a->tcp;
 	struct tcb *tcb = a->tcb;
 	bool fills_hole = tcb->side->ranges.count;
+	if (fills_hole)
+		report_overlap(tcp, tcb, r);
 	uint32_t n = take_in_order(tcp, tcb, r, a->seg->data);
 	while (n < a->seg->data_len && renege(tcp, NULL)) {
 		struct range rest = {seq_add(r.lo, n), r.hi};
@@ -176,6 +186,7 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 	uint32_t max = (uint32_t)tcp->core->set.tcp_max_ranges;
 	if (core_pressed(tcp->core))
 		renege(tcp, tcb);
+	uint32_t before = side->ranges.bytes;
 	tern_seq stop = store_gaps(tcp, tcb, r, a->seg->data);
 	struct range held = {r.lo, stop};
 	int err = seq_lt(held.lo, held.hi)
@@ -188,8 +199,11 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 			err == TERN_ENOSPC ? TERN_DROP_TCP_RANGES_FULL : TERN_DROP_TCP_MEMORY);
 	}
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPOFOQueue);
+	if (side->ranges.bytes == before)
+		tern_sack_duplicate(tcp, tcb, r);
 	tern_holes_changed(tcp, tcb);
 	tern_sack_touched(side, r.lo);
+	tern_late_hole(tcb);
 	tern_timer_busy(tcp, tcb);
 	return CONTINUE;
 }

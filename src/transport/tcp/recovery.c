@@ -1,84 +1,53 @@
 /*
- * Loss recovery without a scoreboard: fast retransmit and NewReno (RFC 5681 3.2, RFC 6582), limited
- * transmit (RFC 3042), and going back to snd.una in slow start after a timeout.
+ * Loss recovery. Theory of operation: what a peer with SACK holds, and when we sent what it does
+ * not hold, is on the scoreboard (scoreboard.c, filled by sack.c). From that RACK (rack.c) says
+ * what is lost; a probe (tlp.c) makes the peer speak when the tail of a flight may be. This file
+ * decides what follows: fast recovery, whose sending PRR (prr.c) paces; after a timeout, slow start
+ * (loss.c); and back to normal, with the windows as they were if it was all for nothing (undo.c).
+ * Without SACK, or memory for a scoreboard, newreno.c counts duplicate ACKs instead.
+ *
+ * The congestion control only says how far to go down (ssthresh) and how to grow.
  */
 #include "transport/tcp/tcp.h"
 
-#define DUPACK_THRESHOLD 3
-
-static uint32_t less(uint32_t a, uint32_t b)
+static bool scored(const struct tcb *tcb)
 {
-	return a > b ? a - b : 0;
+	const struct scoreboard *b = &tcb->side->rec.board;
+	return tcb->flags & TCB_SACK && !b->off && (b->count || tcb_flight(tcb) == 0);
 }
 
-static void resend_first(struct tcb *tcb, enum tern_retransmit_reason why)
+/* RFC 6675 4, pipe: what is neither held nor lost. */
+uint32_t tern_recovery_pipe(const struct tcb *tcb)
 {
-	tcb->flags |= TCB_RETRANSMIT_DUE;
-	tcb->side->rtx_reason = (uint8_t)why;
+	const struct scoreboard *b = &tcb->side->rec.board;
+	return tcb_flight(tcb) - b->sacked - b->lost;
 }
 
-/* RFC 6582 3.2 step 2. */
-static void enter_fast(struct tcp *tcp, struct tcb *tcb)
+/* RFC 5681 (4): of what the window let out. A probe, or new data for what is held, may be more. */
+uint32_t tern_recovery_ssthresh(struct tcb *tcb)
+{
+	return tern_cc_reduced(tcb, at_most(tcb->cwnd, tcb->side->flight_sent));
+}
+
+/* --- fast recovery by the scoreboard ------------------------------------------------------ */
+
+/* RFC 6675 5 (4), RFC 9937 6.2. */
+static void enter(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
 {
 	struct tcb_side *side = tcb->side;
-	/* RFC 5681 3.2 step 2: what limited transmit added does not count (MUST NOT). */
-	tcb->ssthresh = tern_cc_reduced(tcb, side->dup_window);
+	bool counted = !side->rec.rack.reordered && tern_rack_threshold(tcb);
+	tern_undo_begin(tcb);
+	tcb->ssthresh = tern_recovery_ssthresh(tcb);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;
-	tcb->cwnd = tcb->ssthresh + DUPACK_THRESHOLD * (uint32_t)tcb->mss;
-	/* All but the lost one, and the three counted already. */
-	side->dup_room = less(side->dup_flight, (1u + DUPACK_THRESHOLD) * tcb->mss);
-	resend_first(tcb, TERN_RTX_FAST);
-	core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoRecovery);
+	side->rtx_reason = counted ? TERN_RTX_FAST : TERN_RTX_RACK;
+	side->rec.tlp.due = false;
+	tern_prr_begin(tcb, d->bytes);
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPSackRecovery);
 	tern_trace_congestion(tcp, tcb, "recovery");
 }
 
-/*
- * RFC 6582 3.2 step 1: not for duplicate ACKs that our own retransmissions caused. At exactly
- * `recover` the two are told apart by SACK: a hole beyond it means new loss.
- */
-static bool loss_is_new(const struct tcb *tcb, const struct ack_info *ack)
-{
-	const struct tcb_side *side = tcb->side;
-	return !side->recover_ahead || (seq_eq(tcb->snd.una, side->recover) && ack->sacked);
-}
-
-/* RFC 6675 4, IsLost: more than two segments beyond the hole say as much as three duplicate ACKs. A
- * receiver whose device joins segments sends fewer ACKs than that. */
-static bool hole_is_loss(const struct tcb *tcb, const struct ack_info *ack)
-{
-	return tcb->dupacks >= DUPACK_THRESHOLD ||
-	       ack->sacked > (DUPACK_THRESHOLD - 1) * (uint32_t)tcb->mss;
-}
-
-static void duplicate(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
-{
-	struct tcb_side *side = tcb->side;
-	if (tcb->dupacks < UINT8_MAX)
-		tcb->dupacks++;
-	if (tcb->dupacks == 1) {
-		side->dup_flight = tcb_flight(tcb);
-		side->dup_window = side->flight_sent;
-	}
-	switch ((enum recovery_mode)side->mode) {
-	case RECOVERY_OPEN:
-		if (hole_is_loss(tcb, ack) && loss_is_new(tcb, ack))
-			enter_fast(tcp, tcb);
-		break;
-	case RECOVERY_FAST:
-		/* Step 3: a segment has left the network; no more of them than were in it (RFC 5681
-		 * 3.2, note on step 4: else made-up duplicates inflate the window without end). */
-		if (side->dup_room >= tcb->mss) {
-			side->dup_room -= tcb->mss;
-			tcb->cwnd += tcb->mss;
-		}
-		break;
-	case RECOVERY_TIMEOUT:
-		break;
-	}
-}
-
-static void leave(struct tcp *tcp, struct tcb *tcb)
+void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->side->mode = RECOVERY_OPEN;
 	tcb->side->recover_ahead = !seq_gt(tcb->snd.una, tcb->side->recover);
@@ -86,103 +55,235 @@ static void leave(struct tcp *tcp, struct tcb *tcb)
 	tern_trace_congestion(tcp, tcb, "recovered");
 }
 
-/* RFC 6582 3.2 steps "full acknowledgment" and "partial acknowledgment". */
-static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+/* A fast recovery was for nothing: what was thought lost was only late. */
+static void take_back(struct tcp *tcp, struct tcb *tcb, enum tern_counter why)
 {
-	struct tcb_side *side = tcb->side;
-	uint32_t flight = tcb_flight(tcb), mss = tcb->mss;
-	if (seq_geq(tcb->snd.una, side->recover)) {
-		/* The RFC's choice (2), as Linux: choice (1) leaves two segments when nothing is in
-		 * flight, too few to mend the next loss without a timeout. */
-		tcb->cwnd = tcb->ssthresh;
-		leave(tcp, tcb);
-		return;
-	}
-	tcb->cwnd -= ack->acked < tcb->cwnd ? ack->acked : tcb->cwnd;
-	if (ack->acked >= mss)
-		tcb->cwnd += mss;
-	if (tcb->cwnd < mss)
-		tcb->cwnd = mss;
-	side->dup_room = less(flight, mss);
-	resend_first(tcb, TERN_RTX_PARTIAL_ACK);
+	core_count(tcp->core, why);
+	tern_rack_reordered(tcb, tcb->side->rec.undo.from);
+	/* D-SACK would say so, or has; but not of copies that came too late for PAWS. */
+	if (!tern_undo_by_duplicates(tcb))
+		tern_rack_widen(tcb);
+	tern_undo(tcp, tcb, "undone");
 }
 
-void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+static bool undone(const struct tcb *tcb, const struct delivery *d)
+{
+	return tern_undo_by_echo(tcb, d) || tern_undo_by_duplicates(tcb) ||
+	       tern_undo_by_arrival(tcb);
+}
+
+/* `recover` is acknowledged: the windows are ssthresh, or what they were. */
+static void finish(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
+{
+	if (undone(tcb, d)) {
+		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPFullUndo);
+	} else {
+		tcb->cwnd = tcb->ssthresh;
+		tern_undo_leave(tcb);
+		tern_rack_recovered(tcb);
+	}
+	tern_recovery_leave(tcp, tcb);
+}
+
+static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
+	const struct delivery *d, bool more)
+{
+	if (seq_geq(tcb->snd.una, tcb->side->recover)) {
+		finish(tcp, tcb, d);
+		return;
+	}
+	/* The first hole was filled by what was sent first: late, not lost. So are the others, or
+	 * RACK finds them again. */
+	if ((ack->acked && tern_undo_by_echo(tcb, d)) || tern_undo_by_arrival(tcb)) {
+		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPPartialUndo);
+		tern_recovery_leave(tcp, tcb);
+		return;
+	}
+	tern_prr_ack(tcb, d->bytes, ack->acked && !more);
+}
+
+/* D-SACK says after the fact that it was for nothing. */
+static void open_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
+	const struct delivery *d)
+{
+	tern_undo_expire(tcb);
+	if (d->dsack && tern_undo_by_duplicates(tcb))
+		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPDSACKUndo);
+	if (ack->acked)
+		tern_recovery_grow(tcb, ack, d);
+}
+
+void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d)
+{
+	struct ack_info info = *ack;
+	info.acked = d->bytes;
+	if (info.rtt == 0)
+		info.rtt = d->rtt;
+	tern_cc_of(tcb)->acked(tcb, &info);
+}
+
+/* --- an ACK -------------------------------------------------------------------------- */
+
+static struct delivery hear(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
+	const struct ack_info *ack)
+{
+	struct scoreboard *b = &tcb->side->rec.board;
+	struct delivery d = {
+		.high = b->high,
+		.echoed = tcb->flags & TCB_TIMESTAMPS && seg->options.has & TCP_OPT_TIMESTAMP,
+		.tsecr = seg->options.tsecr,
+	};
+	if (ack->acked)
+		tern_board_acked(tcp, tcb, &d);
+	tern_sack_hear(tcp, tcb, seg, &d);
+	if (d.reordered)
+		tern_rack_reordered(tcb, d.lowest);
+	d.nothing = d.bytes == 0 && !ack->window_changed && seg->data_len == 0;
+	return d;
+}
+
+/* RFC 2018 8: what it said it holds it does not acknowledge. A timeout will settle it, soon. */
+static void look_for_reneging(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
+{
+	const struct scoreboard *b = &tcb->side->rec.board;
+	if (ack->acked && b->count && board_at_const(b, 0)->flags & XMIT_SACKED)
+		tern_timer_reneged(tcp, tcb);
+}
+
+static void progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
+	const struct delivery *d)
+{
+	struct tcb_side *side = tcb->side;
+	bool more = tern_rack_detect(tcp, tcb);
+	switch ((enum recovery_mode)side->mode) {
+	case RECOVERY_OPEN:
+		open_progress(tcp, tcb, ack, d);
+		break;
+	case RECOVERY_FAST:
+		fast_progress(tcp, tcb, ack, d, more);
+		break;
+	case RECOVERY_TIMEOUT:
+		tern_loss_progress(tcp, tcb, ack, d);
+		break;
+	}
+	if (side->mode == RECOVERY_OPEN && side->rec.board.lost) {
+		enter(tcp, tcb, d);
+		tern_prr_ack(tcb, d->bytes, false);
+	}
+}
+
+static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
+	const struct ack_info *ack)
+{
+	struct tcb_side *side = tcb->side;
+	struct delivery d = hear(tcp, tcb, seg, ack);
+	if (side->rec.board.off) {
+		tern_recovery_blind(tcb);
+		return;
+	}
+	if (ack->acked)
+		side->rec.tlp.due = false;
+	tern_tlp_ack(tcp, tcb, &d, seg->ack);
+	if (d.rtt && !ack->rtt)
+		tern_rtt_take(tcp, tcb, d.rtt);
+	progress(tcp, tcb, ack, &d);
+	if (!ack->acked)
+		tern_timer_reordering(tcp, tcb);
+	if (d.bytes || d.dsack || side->rec.board.lost)
+		tern_want_send(tcp, tcb);
+}
+
+void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
+	const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
 	if (!side)
 		return;
-	if (ack->duplicate) {
-		duplicate(tcp, tcb, ack);
-		return;
-	}
-	if (ack->acked == 0)
-		return;
-	switch ((enum recovery_mode)side->mode) {
-	case RECOVERY_OPEN:
-		tcb->dupacks = 0;
-		/* Noted when passed: 2^31 bytes on, a comparison would say it lies ahead again. */
-		if (seq_gt(tcb->snd.una, side->recover))
-			side->recover_ahead = false;
-		tern_cc_of(tcb)->acked(tcb, ack);
-		break;
-	case RECOVERY_FAST:
-		fast_progress(tcp, tcb, ack);
-		break;
-	case RECOVERY_TIMEOUT:
-		side->rtx_next = seq_max(side->rtx_next, tcb->snd.una);
-		tern_cc_of(tcb)->acked(tcb, ack);
-		if (seq_geq(tcb->snd.una, side->recover))
-			leave(tcp, tcb);
-		break;
-	}
+	if (scored(tcb))
+		scored_ack(tcp, tcb, seg, ack);
+	else
+		tern_newreno_ack(tcp, tcb, ack);
+	if (ack->acked && tcb_flight(tcb))
+		tern_timer_ack_advanced(tcp, tcb);
+	else if (ack->acked)
+		tern_timer_nothing_in_flight(tcp, tcb);
+	if (tcb_flight(tcb) == 0)
+		side->rec.board.off = false;
+	if (scored(tcb))
+		look_for_reneging(tcp, tcb, ack);
 }
 
-/* All that is in flight is to be sent again, from snd.una. */
-static void go_back(struct tcb *tcb, enum tern_retransmit_reason why)
+/* --- other events -------------------------------------------------------------------- */
+
+/* RFC 8985 6.2 step 5: enough time has passed without a sign of what is missing. */
+void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb)
 {
-	struct tcb_side *side = tcb->side;
-	tcb->dupacks = 0;
-	tcb->flags &= ~TCB_RETRANSMIT_DUE;
-	side->mode = RECOVERY_TIMEOUT;
-	side->rtx_reason = (uint8_t)why;
-	side->recover = tcb->snd.nxt;
-	side->rtx_next = tcb->snd.una;
-	tern_rtt_cancel(tcb);
+	static const struct ack_info nothing_acked;
+	static const struct delivery nothing_new;
+	if (tcb->side->rec.board.count == 0)
+		return;
+	bool more = tern_rack_detect(tcp, tcb);
+	if (more && tcb->side->mode == RECOVERY_OPEN)
+		enter(tcp, tcb, &nothing_new);
+	if (more && tcb->side->mode == RECOVERY_FAST)
+		tern_prr_ack(tcb, nothing_acked.acked, false);
+	tern_want_send(tcp, tcb);
 }
 
-/* RFC 5681 3.1 (7) and RFC 6582 4: on a timeout. */
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 {
-	struct tcb_side *side = tcb->side;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPTimeouts);
-	if (side->mode == RECOVERY_FAST)
-		core_count(tcp->core, TERN_COUNT_TcpExtTCPRenoFailures);
-	if (side->mode == RECOVERY_TIMEOUT)
-		core_count(tcp->core, TERN_COUNT_TcpExtTCPLossFailures);
-	/* ssthresh is not lowered again for the same segment sent again. */
-	if (tcb->backoff == 0)
-		tcb->ssthresh = tern_cc_reduced(tcb, tcb_flight(tcb));
-	tcb->cwnd = tcb->mss;
-	tern_cc_of(tcb)->timed_out(tcb);
-	go_back(tcb, TERN_RTX_TIMEOUT);
+	if (tcb->side->rec.board.count)
+		tern_loss_timeout(tcp, tcb);
+	else
+		tern_newreno_timeout(tcp, tcb);
 	tern_trace_congestion(tcp, tcb, "timeout");
 }
 
-void tern_recovery_too_big(struct tcb *tcb)
+void tern_recovery_too_big(struct tcp *tcp, struct tcb *tcb)
 {
-	go_back(tcb, TERN_RTX_PMTU);
+	if (tcb->side->rec.board.count)
+		tern_loss_too_big(tcp, tcb);
+	else
+		tern_newreno_go_back(tcb, TERN_RTX_PMTU);
+}
+
+/* There was no memory for the scoreboard to grow: what it knew is lost. */
+void tern_recovery_blind(struct tcb *tcb)
+{
+	struct recovery *rec = &tcb->side->rec;
+	rec->rack.due = 0;
+	rec->tlp.out = rec->tlp.due = false;
+	rec->undo.on = false;
+	rec->frto = FRTO_OFF;
+	if (tcb->side->mode != RECOVERY_OPEN)
+		tern_newreno_go_back(tcb, TERN_RTX_AFTER_TIMEOUT);
+}
+
+/* Numbers [lo, hi) went out. */
+void tern_recovery_sent(struct tcp *tcp, struct tcb *tcb, struct range r, bool again)
+{
+	struct tcb_side *side = tcb->side;
+	if (!(tcb->flags & TCB_SACK))
+		return;
+	bool was_off = side->rec.board.off;
+	bool ok = again ? tern_board_resent(tcp, tcb, r) : tern_board_sent(tcp, tcb, r);
+	if (!ok && !was_off)
+		tern_recovery_blind(tcb);
+	if (again)
+		tern_undo_resent(tcp, tcb, seq_diff(r.hi, r.lo));
+	tern_prr_sent(tcb, seq_diff(r.hi, r.lo));
 }
 
 uint32_t tern_recovery_allowance(const struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
-	uint32_t flight = tcb_flight(tcb), window = tcb->cwnd;
-	if (side && side->mode == RECOVERY_TIMEOUT && seq_lt(side->rtx_next, side->recover))
+	if (!side->rec.board.count)
+		return tern_newreno_allowance(tcb);
+	/* What is lost comes first, but for F-RTO's question. RFC 3042 follows from pipe: what is
+	 * held is not in flight. */
+	if (side->rec.board.lost && side->rec.frto != FRTO_NEW)
 		return 0;
-	/* RFC 3042: a new segment for each of the first two duplicate ACKs. */
-	if (side && side->mode == RECOVERY_OPEN && tcb->dupacks > 0)
-		window += (tcb->dupacks < DUPACK_THRESHOLD ? tcb->dupacks : DUPACK_THRESHOLD - 1) *
-			  (uint32_t)tcb->mss;
-	return window > flight ? window - flight : 0;
+	uint32_t pipe = tern_recovery_pipe(tcb);
+	return tcb->cwnd > pipe ? tcb->cwnd - pipe : 0;
 }

@@ -17,8 +17,8 @@ static bool tokens(struct tcp *tcp)
 	return true;
 }
 
-void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s)
+int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	const struct tcp_segment *s, bool again)
 {
 	uint8_t header[TCP_HEADER_LEN_MAX];
 	uint32_t len = tern_tcp_emit(header, s);
@@ -31,11 +31,13 @@ void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const stru
 		.head = header,
 		.head_len = len,
 	};
-	if (tern_ip_send(tcp->ip, &d) != 0)
-		return;
-	core_count(tcp->core, TERN_COUNT_TcpOutSegs);
+	int err = tern_ip_send(tcp->ip, &d);
+	if (err != 0)
+		return err;
+	core_count(tcp->core, again ? TERN_COUNT_TcpRetransSegs : TERN_COUNT_TcpOutSegs);
 	if (s->flags & TCP_RST)
 		core_count(tcp->core, TERN_COUNT_TcpOutRsts);
+	return 0;
 }
 
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg)
@@ -56,7 +58,7 @@ void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_
 		s.ack = seq_add(seg->seq, seg->len);
 	}
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, 0);
-	tern_segment_alone(tcp, &in->dst, &in->src, &s);
+	tern_segment_alone(tcp, &in->dst, &in->src, &s, false);
 }
 
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
@@ -69,5 +71,5 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
 		.flags = TCP_RST | TCP_ACK,
 	};
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s, 0);
-	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s);
+	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s, false);
 }

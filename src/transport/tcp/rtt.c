@@ -56,13 +56,22 @@ static uint64_t sample_of(const struct tcp *tcp, const struct tcb *tcb,
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg)
 {
 	uint64_t sample = sample_of(tcp, tcb, seg);
-	if (sample == 0)
+	if (sample == 0) {
+		/* In no time: nothing is timed any more. */
+		if (tcb->side && tcb->side->timing && seq_leq(tcb->side->timed_end, seg->ack))
+			tern_rtt_cancel(tcb);
 		return 0;
+	}
 	tern_rtt_cancel(tcb);
+	tern_rtt_take(tcp, tcb, sample);
+	return sample;
+}
+
+void tern_rtt_take(struct tcp *tcp, struct tcb *tcb, uint64_t sample)
+{
 	update(tcb, sample);
 	tcb->backoff = 0; /* RFC 6298 5: the backed-off value is kept until a sample comes */
 	tern_trace_rtt(tcp, tcb, sample);
-	return sample;
 }
 
 /*
@@ -90,4 +99,12 @@ uint64_t tern_rto_after(const struct tcp *tcp, const struct tcb *tcb, unsigned t
 uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb)
 {
 	return tern_rto_after(tcp, tcb, tcb->backoff);
+}
+
+uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint64_t rto = tern_rto_backed_off(tcp, tcb);
+	const struct xmit *first = board_at_const(&tcb->side->rec.board, 0);
+	uint64_t gone = first->flags & XMIT_LOST ? 0 : tcp->core->now - first->at;
+	return gone < rto ? rto - gone : 0;
 }

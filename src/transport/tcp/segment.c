@@ -76,7 +76,7 @@ static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uin
 		tcb->side->retransmits++;
 	if (plan->flags & TCP_SYN)
 		core_count(core, TERN_COUNT_TcpExtTCPSynRetrans);
-	else if (plan->reason == TERN_RTX_FAST || plan->reason == TERN_RTX_PARTIAL_ACK)
+	else if (tern_retransmit_fast(plan->reason))
 		core_count(core, TERN_COUNT_TcpExtTCPFastRetrans);
 	else if (plan->reason == TERN_RTX_AFTER_TIMEOUT)
 		core_count(core, TERN_COUNT_TcpExtTCPSlowStartRetrans);
@@ -87,31 +87,49 @@ static void ack_sent(struct tcb *tcb)
 {
 	tcb->flags &= ~(TCB_ACK_NOW | TCB_ACK_DELAYED);
 	tcb->rcv.acked = tcb->rcv.nxt;
+	if (tcb->side)
+		tcb->side->dup_in_due = false;
 	tern_timer_ack_sent(tcb);
 }
 
+static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, struct range r,
+	uint32_t mss)
+{
+	struct tcb_side *side = tcb->side;
+	tcb->snd.nxt = r.hi;
+	if (plan->flags & TCP_FIN)
+		tcb->flags |= TCB_FIN_SENT;
+	tern_rtt_start(tcp, tcb, r.hi);
+	if (!side)
+		return;
+	if (!(plan->flags & TCP_SYN))
+		tern_recovery_sent(tcp, tcb, r, false);
+	side->rec.tail = r.lo;
+	if (plan->len > mss)
+		side->rec.tail = seq_add(r.lo, (plan->len - 1) / mss * mss);
+	side->flight_sent = tern_recovery_pipe(tcb);
+	tern_cwnd_sent(tcp, tcb);
+	if (side->pacing.left)
+		tern_pacing_sent(tcb, plan->len);
+}
+
 /* Sequence numbers were used: the clock starts. */
-static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan)
+static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uint32_t mss)
 {
 	uint32_t used = plan->len + !!(plan->flags & TCP_SYN) + !!(plan->flags & TCP_FIN);
-	tern_seq end = seq_add(plan->seq, used);
+	struct range r = {plan->seq, seq_add(plan->seq, used)};
 	if (used == 0)
 		return;
-	if (seq_gt(end, tcb->snd.nxt)) {
-		tcb->snd.nxt = end;
-		if (plan->flags & TCP_FIN)
-			tcb->flags |= TCB_FIN_SENT;
-		tern_rtt_start(tcp, tcb, end);
-		if (tcb->side) {
-			tcb->side->flight_sent = tcb_flight(tcb);
-			tern_cwnd_sent(tcp, tcb);
-			if (tcb->side->pacing.left)
-				tern_pacing_sent(tcb, plan->len);
-		}
-	}
+	if (seq_gt(r.hi, tcb->snd.nxt))
+		new_numbers(tcp, tcb, plan, r, mss);
+	else if (tcb->side && !(plan->flags & TCP_SYN))
+		tern_recovery_sent(tcp, tcb, r, true);
 	if (plan->retransmit)
 		tern_rtt_cancel(tcb);
-	tern_timer_data_sent(tcp, tcb);
+	if (plan->retransmit && tcb->side && seq_eq(plan->seq, tcb->snd.una))
+		tern_timer_first_resent(tcp, tcb);
+	else
+		tern_timer_data_sent(tcp, tcb);
 }
 
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
@@ -145,7 +163,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 		.len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);
 	count(tcp, tcb, plan, mss);
-	numbers_sent(tcp, tcb, plan);
+	numbers_sent(tcp, tcb, plan, mss);
 	if (plan->flags & TCP_ACK)
 		ack_sent(tcb);
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s,

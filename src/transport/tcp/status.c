@@ -1,6 +1,20 @@
 /* STATUS (RFC 9293 3.10.6) and the options of a connection. */
 #include "transport/tcp/tcp.h"
 
+static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info *out)
+{
+	const struct recovery *rec = &side->rec;
+	out->sacked = rec->board.sacked;
+	out->lost = rec->board.lost;
+	out->resending = tern_board_resending(&rec->board);
+	if (rec->rack.distance > out->reordering)
+		out->reordering = rec->rack.distance;
+	out->min_rtt_us = (uint32_t)(rec->rack.min_rtt / 1000);
+	out->duplicates = side->duplicates;
+	out->retransmits = side->retransmits;
+	out->recovering = side->mode != RECOVERY_OPEN;
+}
+
 static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 {
 	bool fin_sent = tcb->flags & TCB_FIN_SENT;
@@ -21,6 +35,9 @@ static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->cwnd = tcb->cwnd;
 	out->ssthresh = tcb->ssthresh;
 	out->congestion = tern_cc_of(tcb)->name;
+	out->reordering = DUPACK_THRESHOLD;
+	if (tcb->side)
+		describe_recovery(tcb->side, out);
 	out->backoff = tcb->backoff;
 }
 
@@ -84,8 +101,6 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	if (!tcb->side)
 		return;
 	out->out_of_order = tcb->side->ranges.bytes;
-	out->retransmits = tcb->side->retransmits;
-	out->recovering = tcb->side->mode != RECOVERY_OPEN;
 	out->urgent_left = urgent_left(tcb);
 	out->urgent_pending = out->urgent_left > 0;
 }
@@ -170,6 +185,7 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	describe_stub(&s, out);
 	out->sack = e->sack;
 	out->wscale_ok = e->link.snd_wscale != SYN_NO_WSCALE;
+	out->ecn = e->ecn;
 	out->snd_wscale = out->wscale_ok ? e->link.snd_wscale : 0;
 	out->rcv_wscale = e->link.rcv_wscale;
 	out->mss = e->mss;
@@ -179,8 +195,9 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	out->retransmits = e->link.tries;
 	out->rto_us = tern_syncache_wait(tcp, e->link.tries);
 	out->timer = "retransmit";
-	out->timer_left = tern_syncache_left(tcp, e);
-	uint64_t age = (uint64_t)out->rto_us * 1000 - out->timer_left;
+	out->timer_left = e->sent ? tern_syncache_left(tcp, e) : 0;
+	uint64_t wait = (uint64_t)out->rto_us * 1000;
+	uint64_t age = e->sent && wait > out->timer_left ? wait - out->timer_left : 0;
 	for (unsigned i = 0; i < e->link.tries; i++)
 		age += (uint64_t)tern_syncache_wait(tcp, i) * 1000;
 	out->state_age = (uint32_t)(age / (1000 * MS));

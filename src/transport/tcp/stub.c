@@ -16,7 +16,7 @@ static uint32_t clock(const struct tcp *tcp)
 
 /* At most one reply in tcp_invalid_ratelimit to what draws no more than that, or two that are out
  * of step would answer each other for ever. */
-static bool may_reply(const struct tcp *tcp, struct stub *s, enum tern_counter skipped)
+bool tern_stub_may_reply(const struct tcp *tcp, struct stub *s, enum tern_counter skipped)
 {
 	uint32_t limit = (uint32_t)tcp->core->set.tcp_invalid_ratelimit, now = clock(tcp);
 	uint32_t steps = (limit + CLOCK_MS - 1) / CLOCK_MS;
@@ -47,7 +47,7 @@ void tern_stub_send(struct tcp *tcp, const struct stub *s, uint16_t flags)
 		seg.options.tsecr = s->ts_recent;
 	}
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_OUT, c, &seg, seg.window ? s->window : 0);
-	tern_segment_alone(tcp, &c->local.addr, &c->remote.addr, &seg);
+	tern_segment_alone(tcp, &c->local.addr, &c->remote.addr, &seg, false);
 }
 
 /* RFC 5961 3.2: only the exact number resets. */
@@ -118,11 +118,11 @@ void tern_stub_conclude(struct arrival *a, struct stub *s, struct verdict v)
 		tern_stub_send(tcp, s, TCP_ACK);
 		break;
 	case VERDICT_ACK_PACED:
-		if (may_reply(tcp, s, skipped))
+		if (tern_stub_may_reply(tcp, s, skipped))
 			tern_stub_send(tcp, s, TCP_ACK);
 		break;
 	case VERDICT_CHALLENGE:
-		if (!may_reply(tcp, s, TERN_COUNT_TcpExtTCPACKSkippedChallenge))
+		if (!tern_stub_may_reply(tcp, s, TERN_COUNT_TcpExtTCPACKSkippedChallenge))
 			break;
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPChallengeACK);
 		tern_stub_send(tcp, s, TCP_ACK);

@@ -24,34 +24,15 @@ static uint32_t wanted_size(const struct tcp *tcp)
 	return size;
 }
 
-static void let_go(struct tcp *tcp)
+static void let_go(struct tcp *tcp, struct syncache *c)
 {
-	struct syncache *c = &tcp->syns;
 	tern_mem_free(&tcp->core->mem, c->entry, c->size * sizeof *c->entry);
 	*c = (struct syncache){0};
 }
 
-/* A table of the size that the settings ask for, if it can be had; an occupied one stays. */
-static bool prepare(struct tcp *tcp)
-{
-	struct syncache *c = &tcp->syns;
-	uint32_t size = wanted_size(tcp);
-	if (c->count || (c->entry && c->size == size))
-		return true;
-	let_go(tcp);
-	c->entry = tern_mem_alloc(&tcp->core->mem, size * sizeof *c->entry, 64);
-	if (!c->entry)
-		return false;
-	memset(c->entry, 0, size * sizeof *c->entry);
-	c->size = size;
-	for (uint32_t k = 0; k < SYN_LISTS; k++)
-		c->list[k].next = c->list[k].prev = (size + k) & 0xffffff;
-	return true;
-}
-
 void tern_syncache_fini(struct tcp *tcp)
 {
-	let_go(tcp);
+	let_go(tcp, &tcp->syns);
 }
 
 bool tern_syncache_full(const struct tcp *tcp)
@@ -66,9 +47,8 @@ struct buckets {
 	struct syn *place[2];
 };
 
-static struct buckets buckets_of(const struct tcp *tcp, const struct tcp_pair *pair)
+static struct buckets buckets_of(const struct syncache *c, const struct tcp_pair *pair)
 {
-	const struct syncache *c = &tcp->syns;
 	uint32_t mask = c->size / SYN_WAYS - 1;
 	uint32_t one = (uint32_t)pair->hash & mask, other = (uint32_t)(pair->hash >> 32) & mask;
 	return (struct buckets){{c->entry + one * SYN_WAYS, c->entry + other * SYN_WAYS}};
@@ -85,7 +65,7 @@ struct syn *tern_syncache_find(const struct tcp *tcp, const struct tcp_pair *pai
 {
 	if (tcp->syns.count == 0)
 		return NULL;
-	struct buckets b = buckets_of(tcp, pair);
+	struct buckets b = buckets_of(&tcp->syns, pair);
 	for (unsigned i = 0; i < 2 * SYN_WAYS; i++) {
 		struct syn *e = &b.place[i / SYN_WAYS][i % SYN_WAYS];
 		if (is(e, pair))
@@ -95,9 +75,9 @@ struct syn *tern_syncache_find(const struct tcp *tcp, const struct tcp_pair *pai
 }
 
 /* A vacant place in the emptier bucket. */
-static struct syn *vacancy(const struct tcp *tcp, const struct tcp_pair *pair)
+static struct syn *vacancy(const struct syncache *c, const struct tcp_pair *pair)
 {
-	struct buckets b = buckets_of(tcp, pair);
+	struct buckets b = buckets_of(c, pair);
 	struct syn *free[2] = {NULL, NULL};
 	unsigned room[2] = {0, 0};
 	for (unsigned k = 0; k < 2; k++)
@@ -142,6 +122,55 @@ static void join(struct syncache *c, struct syn *e, unsigned list)
 	end->prev = place_of(c, e) & 0xffffff;
 }
 
+/* --- its size ------------------------------------------------------------------------------ */
+
+static bool make(struct tcp *tcp, struct syncache *c, uint32_t size)
+{
+	*c = (struct syncache){
+		.entry = tern_mem_alloc(&tcp->core->mem, size * sizeof *c->entry, 64)};
+	if (!c->entry)
+		return false;
+	memset(c->entry, 0, size * sizeof *c->entry);
+	c->size = size;
+	for (uint32_t k = 0; k < SYN_LISTS; k++)
+		c->list[k].next = c->list[k].prev = (size + k) & 0xffffff;
+	return true;
+}
+
+/* Every entry of one table into a larger, in the same order; false if one finds no place. */
+static bool move_all(struct tcp *tcp, struct syncache *from, struct syncache *to)
+{
+	for (unsigned list = 0; list < SYN_LISTS && from->count; list++)
+		for (uint32_t at = from->list[list].next; at < from->size;
+			at = from->entry[at].link.next) {
+			const struct syn *e = &from->entry[at];
+			struct tcp_pair pair = tern_pair(tcp, &e->local, e->local_port, &e->remote,
+				e->remote_port);
+			struct syn *place = vacancy(to, &pair);
+			if (!place)
+				return false;
+			*place = *e;
+			join(to, place, list);
+			to->count++;
+		}
+	return true;
+}
+
+/* A table of the size that the settings ask for; one that is in use grows only. Whether there is
+ * one. */
+static bool prepare(struct tcp *tcp)
+{
+	struct syncache *c = &tcp->syns, other;
+	uint32_t size = wanted_size(tcp);
+	if (c->size == size || (c->count && size < c->size) || !make(tcp, &other, size))
+		return c->entry;
+	bool moved = move_all(tcp, c, &other);
+	let_go(tcp, moved ? c : &other);
+	if (moved)
+		*c = other;
+	return true;
+}
+
 void tern_syncache_remove(struct tcp *tcp, struct syn *e)
 {
 	leave(&tcp->syns, e);
@@ -174,12 +203,14 @@ uint64_t tern_syncache_left(const struct tcp *tcp, const struct syn *e)
 	return at > tcp->core->now ? at - tcp->core->now : 0;
 }
 
-/* The device has it, or lost it: an answer is due. */
-static void sent(struct tcp *tcp, struct syn *e)
+/* The device has it, or it is lost: to be looked at again in time. */
+static void sent(struct tcp *tcp, struct syn *e, bool lost)
 {
 	unsigned stage = e->link.tries < SYN_STAGES ? e->link.tries : SYN_STAGES - 1;
 	join(&tcp->syns, e, stage);
-	e->due = us_at(tcp->core->now) + tern_syncache_wait(tcp, e->link.tries);
+	e->due = us_at(tcp, tcp->core->now) + tern_syncache_wait(tcp, e->link.tries);
+	if (lost)
+		return;
 	e->resent = e->sent;
 	e->sent = true;
 }
@@ -193,14 +224,32 @@ bool tern_syncache_pending(const struct tcp *tcp)
 	return false;
 }
 
-void tern_syncache_pull(struct tcp *tcp, int nif)
+bool tern_syncache_pull(struct tcp *tcp, int nif)
 {
 	struct syncache *c = &tcp->syns;
 	for (struct syn *e; c->count && (e = head(c, SYN_STAGES + (unsigned)nif)) != NULL;) {
-		if (!tern_half_open_send(tcp, e, nif))
-			return;
+		enum link_answer answer = tern_ip_ready(tcp->ip, &e->remote);
+		int err =
+			answer == LINK_READY ? tern_half_open_send(tcp, e, nif) : TERN_EHOSTUNREACH;
+		if (err == TERN_EAGAIN)
+			return false;
 		leave(c, e);
-		sent(tcp, e);
+		if (answer == LINK_PENDING)
+			join(c, e, SYN_PARKED + (unsigned)nif);
+		else
+			sent(tcp, e, err != 0);
+		if (err == 0)
+			return true;
+	}
+	return false;
+}
+
+void tern_syncache_path_changed(struct tcp *tcp, int nif)
+{
+	struct syncache *c = &tcp->syns;
+	for (struct syn *e; c->count && (e = head(c, SYN_PARKED + (unsigned)nif)) != NULL;) {
+		leave(c, e);
+		join(c, e, SYN_STAGES + (unsigned)nif);
 	}
 }
 
@@ -209,15 +258,25 @@ static void say(struct tcp *tcp, struct syn *e)
 {
 	int nif = tern_ip_nif(tcp->ip, &e->remote);
 	if (nif < 0)
-		sent(tcp, e);
+		sent(tcp, e, true);
 	else
 		join(&tcp->syns, e, SYN_STAGES + (unsigned)nif);
+}
+
+static struct syn *place_for(struct tcp *tcp, const struct tcp_pair *pair)
+{
+	return prepare(tcp) && !tern_syncache_full(tcp) ? vacancy(&tcp->syns, pair) : NULL;
+}
+
+bool tern_syncache_room(struct tcp *tcp, const struct tcp_pair *pair)
+{
+	return place_for(tcp, pair);
 }
 
 struct syn *tern_syncache_add(struct tcp *tcp, const struct tcp_pair *pair)
 {
 	struct syncache *c = &tcp->syns;
-	struct syn *e = prepare(tcp) && !tern_syncache_full(tcp) ? vacancy(tcp, pair) : NULL;
+	struct syn *e = place_for(tcp, pair);
 	if (!e)
 		return NULL;
 	*e = (struct syn){.local = *pair->local,

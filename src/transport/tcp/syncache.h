@@ -6,6 +6,7 @@
  *
  *	list[k]                SYN-ACK said k times again (or more, for the last): an answer is due
  *	list[SYN_STAGES + nif] SYN-ACK waits for that device
+ *	list[SYN_PARKED + nif] and for the MAC of its next hop
  */
 #ifndef TERN_TCP_SYNCACHE_H
 #define TERN_TCP_SYNCACHE_H
@@ -16,7 +17,8 @@
 
 #define SYN_WAYS        8u
 #define SYN_STAGES      8 /* beyond, the interval is tcp_rto_max */
-#define SYN_LISTS       (SYN_STAGES + TERN_NIF_MAX)
+#define SYN_PARKED      (SYN_STAGES + TERN_NIF_MAX)
+#define SYN_LISTS       (SYN_PARKED + TERN_NIF_MAX)
 #define SYN_NO_WSCALE   15u
 #define STUB_CLOCK_BITS 11
 

@@ -12,6 +12,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 	tern_pool_init(&tcp->sides, &core->mem, sizeof(struct tcb_side), 14, UINT32_MAX);
 	tern_pool_init(&tcp->listeners, &core->mem, sizeof(struct listener), 13, UINT32_MAX);
 	tern_pool_init(&tcp->range_nodes, &core->mem, tern_range_node_size, 13, UINT32_MAX);
+	tern_board_init_pools(tcp);
 	tern_htab_init(&tcp->table, &core->mem);
 	tern_htab_init(&tcp->listening, &core->mem);
 	tern_timewait_init(tcp);
@@ -28,7 +29,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 		tcp->parked[i].tail = &tcp->parked[i].head;
 	}
 	tcp->holes.tail = &tcp->holes.head;
-	tcp->rst_at = core->now;
+	tcp->rst_at = tcp->moved_at = core->now;
 	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;
 }
 
@@ -50,6 +51,8 @@ void tern_tcp_fini(struct tcp *tcp)
 	tern_pool_fini(&tcp->sides);
 	tern_pool_fini(&tcp->listeners);
 	tern_pool_fini(&tcp->range_nodes);
+	for (unsigned i = 0; i < BOARD_TIERS; i++)
+		tern_pool_fini(&tcp->boards[i]);
 }
 
 uint32_t tern_tcb_path_mss(const struct tcp *tcp, const struct tcb *tcb)
@@ -127,6 +130,7 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 		return;
 	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
 	tern_holes_changed(tcp, tcb);
+	tern_board_clear(tcp, &tcb->side->rec.board);
 	tern_pool_put(&tcp->sides, tcb->side);
 	tcb->side = NULL;
 }
@@ -135,7 +139,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early || side->unanswered || tcb_stands_still(tcb) ||
+		side->fin_early || side->dup_in_due || side->unanswered || tcb_stands_still(tcb) ||
 		tern_keepalive_in_use(side) || tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;

@@ -19,6 +19,7 @@
 #include "base/seq.h"
 #include "base/wheel.h"
 #include "network/ip.h"
+#include "transport/tcp/recovery.h"
 #include "transport/tcp/cc_state.h"
 #include "transport/tcp/syncache.h"
 #include "transport/tcp/timewait.h"
@@ -58,8 +59,16 @@
 
 enum recovery_mode {
 	RECOVERY_OPEN,
-	RECOVERY_FAST,    /* NewReno fast recovery (RFC 6582) until `recover` is acknowledged */
-	RECOVERY_TIMEOUT, /* slow start again from snd.una after an RTO, until `recover` */
+	RECOVERY_FAST,    /* fast recovery (RFC 6675; without SACK RFC 6582) until `recover` is
+			     acknowledged */
+	RECOVERY_TIMEOUT, /* slow start through what is lost after an RTO, until `recover` */
+};
+
+/* How old the timestamp of text may be that a retransmission has overtaken: see late.c. */
+struct late {
+	bool on;
+	tern_seq until;       /* good while rcv.nxt is before it */
+	uint32_t floor, next; /* TS.Recent when the time before this began, and when this did */
 };
 
 /* What a busy connection needs besides. */
@@ -68,6 +77,10 @@ struct tcb_side {
 	tern_seq sack_recent[TCP_SACK_BLOCKS_MAX]; /* a number in each range, last touched first
 						      (RFC 2018 4) */
 	uint8_t sack_recent_count;
+	bool dup_in_due;     /* dup_in is to be reported */
+	struct range dup_in; /* what last came twice (RFC 2883) */
+	struct recovery rec;
+	struct late late;
 	uint8_t mode;            /* enum recovery_mode */
 	uint8_t rtx_reason;      /* enum tern_retransmit_reason, of what is sent again now */
 	bool timing;             /* a segment is being timed (RFC 6298 3, Karn) */
@@ -76,7 +89,7 @@ struct tcb_side {
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	uint8_t unmoved;         /* and since snd.una last moved */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
-	tern_seq rtx_next;       /* RECOVERY_TIMEOUT: next number to send again */
+	tern_seq rtx_next;       /* RECOVERY_TIMEOUT without a scoreboard: next to send again */
 	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */
 	tern_seq rcv_up, snd_up; /* last urgent number (RFC 6093: the byte before the pointer's) */
 	tern_seq fin_seq;
@@ -101,6 +114,7 @@ struct tcb_side {
 	struct tcb *holes_next, **holes_link; /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
+	uint32_t duplicates; /* D-SACKs heard */
 	struct cwnd_use use;
 	struct pacing pacing;
 	union cc_state cc; /* the algorithm's own */
@@ -183,6 +197,7 @@ struct tcp {
 	struct ip *ip;
 	struct wheel wheel;
 	struct pool tcbs, sides, listeners, range_nodes;
+	struct pool boards[BOARD_TIERS];
 	struct htab table;       /* TCBs by addresses and ports */
 	struct htab listening;   /* listeners by port */
 	struct syncache syns;    /* half-open connections */
@@ -199,6 +214,7 @@ struct tcp {
 	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
 	uint64_t rst_at;
 	uint32_t rst_tokens;
+	uint64_t moved_at, skipped; /* ns: for short times, see us_at() */
 };
 
 /* The time in ms, wrapping. */
@@ -212,16 +228,21 @@ static inline uint32_t now_s(const struct tcp *tcp)
 	return (uint32_t)(tcp->core->now / (1000 * MS));
 }
 
-/* Moments in us mod 2^32, rounded up, good for half an hour either way; and back, in ns. */
-static inline uint32_t us_at(uint64_t ns)
+/*
+ * Moments in us mod 2^32, rounded up, good for half an hour either way; and back, in ns. That they
+ * stay good over a pause of any length, what is longer than PAUSE_MAX does not count.
+ */
+#define PAUSE_MAX (600 * 1000 * MS) /* longer than anything waits */
+
+static inline uint32_t us_at(const struct tcp *tcp, uint64_t ns)
 {
-	return (uint32_t)((ns + 999) / 1000);
+	return (uint32_t)((ns - tcp->skipped + 999) / 1000);
 }
 
 static inline uint64_t us_to_ns(const struct tcp *tcp, uint32_t at)
 {
-	uint64_t now = tcp->core->now / 1000;
-	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000;
+	uint64_t now = (tcp->core->now - tcp->skipped) / 1000;
+	return (now + (uint64_t)(int64_t)(int32_t)(at - (uint32_t)now)) * 1000 + tcp->skipped;
 }
 
 /* Addresses and ports, as a segment for us has them, and their keyed hash: tern_pair(). */

@@ -18,6 +18,8 @@ const struct tcp *tern_stack_tcp_const(const struct tern_stack *stack);
 
 /* input.c: a segment. */
 void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
+/* timer.c: the time has moved. */
+void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
@@ -98,6 +100,8 @@ uint32_t tern_timestamp_offset(const struct tcp *tcp, const struct tern_addr *lo
 uint16_t tern_port_pick(struct tcp *tcp, const struct tern_addr *local,
 	const struct tern_endpoint *remote);
 uint32_t tern_timestamp_now(const struct tcp *tcp, const struct tcb *tcb);
+/* What it was at that time, ns. */
+uint32_t tern_timestamp_at(const struct tcb *tcb, uint64_t at);
 
 /* --- state.c -------------------------------------------------------------------------- */
 
@@ -114,6 +118,8 @@ void tern_state_stub(struct tcp *tcp, const struct tern_trace_conn *conn, enum t
 /* Steps one to four of 3.10.7.4, and whether there is an ACK. A reset that holds continues. */
 struct verdict tern_stub_check(struct tcp *tcp, const struct stub *s,
 	const struct tcp_segment *seg);
+/* Whether a reply that is rationed may go now; then s->replied moves, else it is counted. */
+bool tern_stub_may_reply(const struct tcp *tcp, struct stub *s, enum tern_counter skipped);
 /* Acts on a verdict; s->replied may have moved. */
 void tern_stub_conclude(struct arrival *a, struct stub *s, struct verdict v);
 /* ACK, or RST and ACK, with its numbers. */
@@ -185,9 +191,14 @@ struct syn *tern_syncache_next(const struct tcp *tcp, uint32_t *place);
 uint32_t tern_syncache_wait(const struct tcp *tcp, unsigned tries);
 /* ns until an entry's next SYN-ACK, or its end. */
 uint64_t tern_syncache_left(const struct tcp *tcp, const struct syn *e);
-/* Whether SYN-ACKs wait for a device; and sends those that one has room for. */
+/* Whether SYN-ACKs wait for a device. */
 bool tern_syncache_pending(const struct tcp *tcp);
-void tern_syncache_pull(struct tcp *tcp, int nif);
+/* Hands one to that device's queue; false if none waits, or it has no room. */
+bool tern_syncache_pull(struct tcp *tcp, int nif);
+/* Whether there is a place for that pair. */
+bool tern_syncache_room(struct tcp *tcp, const struct tcp_pair *pair);
+/* Something about neighbours changed: SYN-ACKs that waited for that try again. */
+void tern_syncache_path_changed(struct tcp *tcp, int nif);
 void tern_syncache_advance(struct tcp *tcp);
 uint64_t tern_syncache_deadline(const struct tcp *tcp);
 const char *tern_syncache_check(const struct tcp *tcp);
@@ -200,8 +211,8 @@ bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t 
 /* A segment for one. Returns the connection it has just become, for the segment to go on to, or
  * NULL: dealt with. */
 struct tcb *tern_half_open_input(struct arrival *a, struct syn *e);
-/* Says its SYN-ACK; false if the device has no room. */
-bool tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
+/* Says its SYN-ACK: 0; TERN_EAGAIN: the device has no room; else it is lost. */
+int tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
 /* The SYN it came from, as far as it is remembered. */
 void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn);
 struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e);
@@ -220,22 +231,117 @@ struct verdict tern_open_syn_sent(struct arrival *a);
 /* The handshake is done: initial cwnd, events. */
 void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause);
 
-/* --- ack.c, recovery.c, rtt.c --------------------------------------------------------------- */
+/* --- ack.c --------------------------------------------------------------------------------- */
 
 struct verdict tern_ack_step(struct arrival *a);
 /* Raises WRITABLE if the application waits for room and there is some. */
 void tern_tell_room(struct tcp *tcp, struct tcb *tcb);
-void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+
+/* --- recovery.c: what is lost, and how much may be sent (theory of operation there) ----------- */
+
+struct plan;
+/* An acceptable ACK, after snd.una and the window have moved: loss recovery, growth, timers. */
+void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
+	const struct ack_info *ack);
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
+void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb);
 /* What is in flight was cut for a path with a larger MTU: it goes out again, no congestion implied.
  */
-void tern_recovery_too_big(struct tcb *tcb);
+void tern_recovery_too_big(struct tcp *tcp, struct tcb *tcb);
+/* The numbers in r went out, for the first time or again. */
+void tern_recovery_sent(struct tcp *tcp, struct tcb *tcb, struct range r, bool again);
 /* Bytes of cwnd beyond what is in flight. */
 uint32_t tern_recovery_allowance(const struct tcb *tcb);
+/* Bytes in flight, as far as SACK and RACK tell (RFC 6675 4). */
+uint32_t tern_recovery_pipe(const struct tcb *tcb);
+/* What congestion control wants ssthresh to be after a loss now. */
+uint32_t tern_recovery_ssthresh(struct tcb *tcb);
+void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d);
+void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb);
+void tern_recovery_blind(struct tcb *tcb);
+
+/* newreno.c: the same without a scoreboard. */
+void tern_newreno_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+void tern_newreno_timeout(struct tcp *tcp, struct tcb *tcb);
+/* All that is in flight is to be sent again, from snd.una. */
+void tern_newreno_go_back(struct tcb *tcb, enum tern_retransmit_reason why);
+uint32_t tern_newreno_allowance(const struct tcb *tcb);
+
+/* loss.c: after a timeout, with one. */
+void tern_loss_timeout(struct tcp *tcp, struct tcb *tcb);
+void tern_loss_too_big(struct tcp *tcp, struct tcb *tcb);
+void tern_loss_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
+	const struct delivery *d);
+
+/* scoreboard.c. Those that return bool return false when there is no memory: then the scoreboard is
+ * empty and off. */
+void tern_board_init_pools(struct tcp *tcp);
+void tern_board_clear(struct tcp *tcp, struct scoreboard *b);
+bool tern_board_sent(struct tcp *tcp, struct tcb *tcb, struct range r);
+bool tern_board_resent(struct tcp *tcp, struct tcb *tcb, struct range r);
+/* snd.una has moved: what lies below is delivered. */
+void tern_board_acked(struct tcp *tcp, struct tcb *tcb, struct delivery *d);
+/* The peer holds r, which lies within the board; afterwards it may be off, and empty. */
+void tern_board_sack(struct tcp *tcp, struct tcb *tcb, struct range r, struct delivery *d);
+/* Record i, which is in flight, is lost. */
+void tern_board_lose(struct tcp *tcp, struct scoreboard *b, uint32_t i);
+void tern_board_lose_all(struct tcp *tcp, struct scoreboard *b);
+/* Nothing is lost. */
+void tern_board_unlose(struct scoreboard *b);
+/* Nothing is held. */
+void tern_board_forget_sacks(struct scoreboard *b);
+/* The lowest range that is lost, or false. */
+bool tern_board_first_lost(const struct scoreboard *b, struct range *out);
+/* Bytes sent again and not heard of since. */
+uint32_t tern_board_resending(const struct scoreboard *b);
+/* check.c */
+const char *tern_board_check(const struct tcb *tcb);
+
+/* rack.c */
+/* Record x, up to hi, is delivered. */
+void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xmit *x, tern_seq hi,
+	const struct delivery *d);
+void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
+void tern_rack_widen(struct tcb *tcb);
+void tern_rack_recovered(struct tcb *tcb);
+bool tern_rack_threshold(const struct tcb *tcb);
+/* Marks what is lost now, and says in rack.due when to look again; true if anything is. */
+bool tern_rack_detect(struct tcp *tcp, struct tcb *tcb);
+void tern_rack_timeout(struct tcp *tcp, struct tcb *tcb);
+
+/* tlp.c */
+/* In how many ns a probe is to be sent if nothing is heard and no RTO is over before; false: none
+ * is. */
+bool tern_tlp_wait(const struct tcp *tcp, struct tcb *tcb, uint64_t *wait);
+/* That time has passed; false: there is no cause for a probe any more. */
+bool tern_tlp_expired(struct tcp *tcp, struct tcb *tcb);
+void tern_tlp_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan);
+void tern_tlp_ack(struct tcp *tcp, struct tcb *tcb, const struct delivery *d, tern_seq ack);
+
+/* prr.c */
+void tern_prr_begin(struct tcb *tcb, uint32_t delivered);
+void tern_prr_ack(struct tcb *tcb, uint32_t delivered, bool safe);
+void tern_prr_sent(struct tcb *tcb, uint32_t bytes);
+
+/* undo.c */
+void tern_undo_begin(struct tcb *tcb);
+void tern_undo_resent(const struct tcp *tcp, struct tcb *tcb, uint32_t bytes);
+void tern_undo_leave(struct tcb *tcb);
+void tern_undo_expire(struct tcb *tcb);
+bool tern_undo_duplicate(struct tcb *tcb, struct range r);
+bool tern_undo_by_echo(const struct tcb *tcb, const struct delivery *d);
+bool tern_undo_by_duplicates(const struct tcb *tcb);
+bool tern_undo_by_arrival(const struct tcb *tcb);
+void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why);
+
+/* --- rtt.c ------------------------------------------------------------------------------------ */
+
 void tern_rtt_start(struct tcp *tcp, struct tcb *tcb, tern_seq end);
 void tern_rtt_cancel(struct tcb *tcb);
 /* Takes the sample this ACK yields, if any; ns or 0. */
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+/* Another, in ns, of something sent once. */
+void tern_rtt_take(struct tcp *tcp, struct tcb *tcb, uint64_t sample);
 /* What the timestamp it echoes says (RFC 7323 4), us, half a ms either way; 0: nothing. */
 uint32_t tern_rtt_echo(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg);
 /* The RTO without backoff, ns (RFC 6298 2). */
@@ -244,6 +350,9 @@ uint64_t tern_rto(const struct tcp *tcp, const struct tcb *tcb);
 uint64_t tern_rto_after(const struct tcp *tcp, const struct tcb *tcb, unsigned tries);
 /* And after those there were. */
 uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
+/* What is left of it, counted from when the first in flight was sent (if it is lost, from now, when
+ * it will be): needs a scoreboard. */
+uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
 
@@ -271,6 +380,10 @@ int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
 /* After the ranges of text out of order changed: who has some gives it back when memory is short.
  */
 void tern_holes_changed(struct tcp *tcp, struct tcb *tcb);
+/* late.c: text came out of order. */
+void tern_late_hole(struct tcb *tcb);
+/* Whether text with that timestamp, older than TS.Recent, may be just late. */
+bool tern_late_allowed(const struct tcb *tcb, uint32_t tsval);
 /* Takes the segment's text and FIN (steps seven and eight). */
 struct verdict tern_text_step(struct arrival *a);
 struct verdict tern_fin_step(struct arrival *a);
@@ -279,6 +392,11 @@ struct verdict tern_fin_step(struct arrival *a);
 uint8_t tern_sack_blocks(const struct tcb *tcb, struct tcp_sack_block *blocks);
 /* The bytes that option takes, padding included; 0 if there is none. */
 uint32_t tern_sack_len(const struct tcb *tcb);
+/* Text that was held already came again: to be reported at once (RFC 2883). */
+void tern_sack_duplicate(struct tcp *tcp, struct tcb *tcb, struct range r);
+/* What the peer's SACK option says it holds, and has got twice. */
+void tern_sack_hear(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
+	struct delivery *d);
 /* Notes that a range was touched by an arrival. */
 void tern_sack_touched(struct tcb_side *side, tern_seq at);
 /* The window field for a segment going out now; moves rcv.adv. */
@@ -343,10 +461,11 @@ uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
+/* Sends a segment without text that no connection pulls; again: not for the first time. 0, or why
+ * tern_ip_send() could not. */
+int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
+	const struct tcp_segment *s, bool again);
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
-/* Sends a segment without text that no connection pulls. */
-void tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s);
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
@@ -355,12 +474,18 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb);
 
 void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_first_resent(struct tcp *tcp, struct tcb *tcb); /* what is at snd.una */
+/* An ACK that moved nothing may have told of something missing, or settled it. */
+void tern_timer_reordering(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_reneged(struct tcp *tcp, struct tcb *tcb); /* the peer, on what it held */
 void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
 /* Data waits and nothing is in flight: look again after wait ns, or, if 0, an RTO. */
 void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
 void tern_timer_ack_sent(struct tcb *tcb);
+/* ns: how long TIME_WAIT lasts, entered or restarted now. */
+uint64_t tern_timer_wait_2msl(const struct tcp *tcp);
 void tern_timer_paced(struct tcp *tcp, struct tcb *tcb); /* the next burst is waited for */
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 /* ns until TIME_WAIT, or an orphan's FIN_WAIT_2, ends. */

@@ -79,24 +79,107 @@ static uint64_t patience(const struct tcp *tcp, const struct tcb *tcb)
 	return rto < left ? rto : left;
 }
 
-static void arm_retransmit(struct tcp *tcp, struct tcb *tcb)
+static const enum tern_timer shown[] = {
+	[LOSS_TIMER_RTO] = TERN_TIMER_RETRANSMIT,
+	[LOSS_TIMER_REORDER] = TERN_TIMER_REORDERING,
+	[LOSS_TIMER_PROBE] = TERN_TIMER_LOSS_PROBE,
+};
+
+/* One deadline for the three: the others follow from it (RFC 8985 7.2, 8.1). */
+static void arm_loss(struct tcp *tcp, struct tcb *tcb, enum loss_timer which, uint64_t wait)
 {
+	uint64_t most = patience(tcp, tcb);
 	tcb->flags &= ~TCB_PERSIST;
-	set(tcp, tcb, &tcb->rexmt_at, patience(tcp, tcb));
-	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, false, to_ns(tcp, tcb->rexmt_at));
+	if (tcb->side)
+		tcb->side->rec.timer = (uint8_t)which;
+	if (which == LOSS_TIMER_PROBE &&
+		wait >= most / 2) /* no later than the RTO (RFC 8985 7.2) */
+		most = tern_rto_left(tcp, tcb);
+	set(tcp, tcb, &tcb->rexmt_at, wait < most ? wait : most);
+	tern_trace_timer(tcp, tcb, shown[which], false, to_ns(tcp, tcb->rexmt_at));
 }
 
-/* RFC 6298 5.1: start it if it is not running. */
+/* Whether something may be found lost, or a probe is to be sent, before an RTO is over. */
+static bool arm_sooner(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t now = tcp->core->now, wait;
+	if (tcb->side && tcb->side->rec.rack.due) {
+		uint64_t due = tcb->side->rec.rack.due;
+		arm_loss(tcp, tcb, LOSS_TIMER_REORDER, due > now ? due - now : 0);
+		return true;
+	}
+	if (!tern_tlp_wait(tcp, tcb, &wait))
+		return false;
+	arm_loss(tcp, tcb, LOSS_TIMER_PROBE, wait);
+	return true;
+}
+
+/* RFC 7765: with too little in flight for a fast retransmit, the RTO counts from when the first of
+ * it was sent, not from the last ACK. */
+static bool restarts_early(const struct tcb *tcb)
+{
+	return tcb->side && tcb->side->rec.board.count && tcb_flight(tcb) < 4u * tcb->mss &&
+	       seq_leq(tcb_data_end(tcb), tcb->snd.nxt);
+}
+
+static void arm_retransmit(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!arm_sooner(tcp, tcb))
+		arm_loss(tcp, tcb, LOSS_TIMER_RTO, TERN_NEVER);
+}
+
+/* RFC 6298 5.1: start it if it is not running; RFC 8985 7.2: a probe's counts from the last. */
 void tern_timer_data_sent(struct tcp *tcp, struct tcb *tcb)
 {
+	const struct tcb_side *side = tcb->side;
 	if (tcb->rexmt_at == 0 || tcb->flags & TCB_PERSIST)
+		arm_retransmit(tcp, tcb);
+	else if (side && side->rec.timer == LOSS_TIMER_PROBE &&
+		 (side->rec.probe_set_at != tcp->core->now || tcb_flight(tcb) <= 2u * tcb->mss))
 		arm_retransmit(tcp, tcb);
 }
 
 /* RFC 6298 5.3. */
 void tern_timer_ack_advanced(struct tcp *tcp, struct tcb *tcb)
 {
-	arm_retransmit(tcp, tcb);
+	if (arm_sooner(tcp, tcb))
+		return;
+	uint64_t left = restarts_early(tcb) ? tern_rto_left(tcp, tcb) : 0;
+	arm_loss(tcp, tcb, LOSS_TIMER_RTO, left ? left : TERN_NEVER);
+}
+
+void tern_timer_first_resent(struct tcp *tcp, struct tcb *tcb)
+{
+	if (tcb->side->rec.board.count)
+		arm_retransmit(tcp, tcb);
+	else
+		tern_timer_data_sent(tcp, tcb);
+}
+
+/* The RTO as if it had run all along. */
+static void arm_rest(struct tcp *tcp, struct tcb *tcb)
+{
+	bool scored = tcb->side && tcb->side->rec.board.count;
+	arm_loss(tcp, tcb, LOSS_TIMER_RTO, scored ? tern_rto_left(tcp, tcb) : TERN_NEVER);
+}
+
+void tern_timer_reordering(struct tcp *tcp, struct tcb *tcb)
+{
+	const struct recovery *rec = &tcb->side->rec;
+	if (tcb->flags & TCB_PERSIST || tcb_flight(tcb) == 0)
+		return;
+	if (rec->rack.due)
+		arm_sooner(tcp, tcb);
+	else if (rec->timer == LOSS_TIMER_REORDER)
+		arm_rest(tcp, tcb);
+}
+
+#define RENEGED_MIN (10 * MS) /* Linux's patience with a peer whose ACKs are odd */
+
+void tern_timer_reneged(struct tcp *tcp, struct tcb *tcb)
+{
+	uint64_t wait = (uint64_t)tcb->srtt * 1000 / 2;
+	arm_loss(tcp, tcb, LOSS_TIMER_RTO, wait > RENEGED_MIN ? wait : RENEGED_MIN);
 }
 
 /* RFC 6298 5.2. */
@@ -133,6 +216,12 @@ void tern_timer_ack_sent(struct tcb *tcb)
 	tcb->delack_at = 0;
 }
 
+uint64_t tern_timer_wait_2msl(const struct tcp *tcp)
+{
+	uint64_t wait = 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND;
+	return tern_timewait_overflow(tcp) ? LAST_WORD : wait;
+}
+
 void tern_timer_paced(struct tcp *tcp, struct tcb *tcb)
 {
 	struct pacing *p = &tcb->side->pacing;
@@ -143,8 +232,7 @@ void tern_timer_paced(struct tcp *tcp, struct tcb *tcb)
 void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
 {
 	tcb->rexmt_at = tcb->delack_at = 0;
-	uint64_t wait = 2 * (uint64_t)tcp->core->set.tcp_msl * SECOND;
-	set(tcp, tcb, &tcb->linger_at, tern_timewait_overflow(tcp) ? LAST_WORD : wait);
+	set(tcp, tcb, &tcb->linger_at, tern_timer_wait_2msl(tcp));
 	tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, false, to_ns(tcp, tcb->linger_at));
 }
 
@@ -174,7 +262,7 @@ const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64
 	uint64_t keepalive = tern_keepalive_left(tcp, tcb), at = 0;
 	const char *what = NULL;
 	if (tcb->rexmt_at) {
-		what = tcb->flags & TCB_PERSIST ? "persist" : "retransmit";
+		what = tcb->flags & TCB_PERSIST ? "persist" : "retransmit"; /* or sooner, a probe */
 		at = to_ns(tcp, tcb->rexmt_at);
 	} else if (tcb->linger_at && linger_is_close(tcb)) {
 		what = tcb->state == TERN_TCP_TIME_WAIT ? "time-wait" : "fin-wait-2";
@@ -240,7 +328,7 @@ static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
 
 static void back_off(const struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb->backoff == 0)
+	if (tcb->backoff == 0 && !(tcb->side && tcb->side->rec.tlp.out))
 		tern_user_timeout_begin(tcp, tcb, patience(tcp, tcb));
 	if (tcb->backoff < 64)
 		tcb->backoff++;
@@ -259,10 +347,31 @@ static void give_up(struct tcp *tcp, struct tcb *tcb)
 	tern_tcb_die(tcp, tcb, TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
 }
 
+/* RFC 8985 6.2 step 5. */
+static void reorder_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tern_trace_timer(tcp, tcb, TERN_TIMER_REORDERING, true, tcp->core->now);
+	tern_recovery_reorder_expired(tcp, tcb);
+	if (!arm_sooner(tcp, tcb))
+		arm_rest(tcp, tcb);
+}
+
+/* RFC 8985 7.3. */
+static void probe_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tern_trace_timer(tcp, tcb, TERN_TIMER_LOSS_PROBE, true, tcp->core->now);
+	if (!tern_tlp_expired(tcp, tcb)) {
+		arm_rest(tcp, tcb);
+		return;
+	}
+	tern_user_timeout_begin(tcp, tcb,
+		tcp->core->now - board_at_const(&tcb->side->rec.board, 0)->at);
+	arm_loss(tcp, tcb, LOSS_TIMER_RTO, TERN_NEVER);
+}
+
 /* RFC 6298 5.4 to 5.6. Returns false when the connection is gone. */
 static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 {
-	tcb->rexmt_at = 0;
 	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, true, tcp->core->now);
 	if (out_of_tries(tcp, tcb)) {
 		give_up(tcp, tcb);
@@ -278,6 +387,23 @@ static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 	arm_retransmit(tcp, tcb);
 	tern_want_send(tcp, tcb);
 	return true;
+}
+
+/* What rexmt_at stood for. Returns false when the connection is gone. */
+static bool loss_timer_expired(struct tcp *tcp, struct tcb *tcb)
+{
+	tcb->rexmt_at = 0;
+	switch (tcb->side ? (enum loss_timer)tcb->side->rec.timer : LOSS_TIMER_RTO) {
+	case LOSS_TIMER_REORDER:
+		reorder_expired(tcp, tcb);
+		return true;
+	case LOSS_TIMER_PROBE:
+		probe_expired(tcp, tcb);
+		return true;
+	case LOSS_TIMER_RTO:
+		break;
+	}
+	return retransmit_expired(tcp, tcb);
 }
 
 static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
@@ -361,7 +487,7 @@ static void expire(struct tcp *tcp, struct tcb *tcb)
 		burst_due(tcp, tcb);
 	if (retransmit) {
 		bool alive = tcb->flags & TCB_PERSIST ? persist_expired(tcp, tcb)
-						      : retransmit_expired(tcp, tcb);
+						      : loss_timer_expired(tcp, tcb);
 		if (!alive)
 			return;
 	}
@@ -370,6 +496,14 @@ static void expire(struct tcp *tcp, struct tcb *tcb)
 	if (linger && !linger_expired(tcp, tcb))
 		return;
 	rearm(tcp, tcb);
+}
+
+void tern_tcp_time(struct tcp *tcp)
+{
+	uint64_t gone = tcp->core->now - tcp->moved_at;
+	if (gone > PAUSE_MAX)
+		tcp->skipped += (gone - PAUSE_MAX) / 1000 * 1000;
+	tcp->moved_at = tcp->core->now;
 }
 
 #define EXPIRE_MAX 1024 /* connections a call */

@@ -5,9 +5,10 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-#define NONE       UINT32_MAX
-#define EXPIRE_MAX 1024          /* a call */
-#define NEAR       (1000 * 1000) /* us: so much longer than it should one may wait */
+#define NONE         UINT32_MAX
+#define EXPIRE_MAX   1024          /* a call */
+#define NEAR         (1000 * 1000) /* us: so much longer than it should one may wait */
+#define BUDGET_SHARE 5             /* of all memory, the most that entries take */
 
 void tern_timewait_init(struct tcp *tcp)
 {
@@ -19,7 +20,9 @@ void tern_timewait_init(struct tcp *tcp)
 
 bool tern_timewait_overflow(const struct tcp *tcp)
 {
-	return tcp->time_waits > (uint32_t)tcp->core->set.tcp_max_tw_buckets;
+	size_t share = tcp->core->mem.budget / BUDGET_SHARE;
+	return tcp->time_waits > (uint32_t)tcp->core->set.tcp_max_tw_buckets ||
+	       tcp->time_waits * sizeof(struct time_wait) > share;
 }
 
 /* --- the queue and the table ---------------------------------------------------------------- */
@@ -101,7 +104,7 @@ static void trace_timer(struct tcp *tcp, const struct time_wait *w, bool fired)
 static bool fit_in(struct tcp *tcp, struct tcb *tcb, uint32_t *due)
 {
 	const struct time_wait *last = at(tcp, tcp->waits.youngest);
-	*due = us_at(tcp->core->now + tern_timer_linger_left(tcp, tcb));
+	*due = us_at(tcp, tcp->core->now + tern_timer_linger_left(tcp, tcb));
 	int32_t late = last ? (int32_t)(last->due - *due) : 0;
 	if (late > NEAR)
 		return false;
@@ -224,7 +227,8 @@ static uint32_t floor_for(const struct arrival *a, const struct remains *old)
 	if (flags != TCP_SYN || !syn_is_newer(a->seg, old))
 		return 0;
 	const struct listener *l = tern_demux_listener(a->tcp, &a->in->dst, a->seg->dst_port);
-	if (!l || tern_listen_refuses(a->tcp, l, &a->in->src) != TERN_DROP_NONE)
+	if (!l || tern_listen_refuses(a->tcp, l, &a->in->src) != TERN_DROP_NONE ||
+		!tern_syncache_room(a->tcp, &a->pair))
 		return 0;
 	/* Beyond anything the old connection sent, as its peer could still hold it (MUST: larger
 	 * ISN). */
@@ -252,7 +256,7 @@ bool tern_timewait_reuse(struct arrival *a, uint32_t *iss_floor)
 static void restart(struct tcp *tcp, struct time_wait *w)
 {
 	leave(tcp, w);
-	w->due = us_at(tcp->core->now) + 2 * (uint32_t)tcp->core->set.tcp_msl * 1000000;
+	w->due = us_at(tcp, tcp->core->now + tern_timer_wait_2msl(tcp));
 	const struct time_wait *last = at(tcp, tcp->waits.youngest);
 	if (last && (int32_t)(last->due - w->due) > 0)
 		w->due = last->due;
@@ -265,7 +269,7 @@ static struct verdict acceptable(struct time_wait *w, const struct tcp_segment *
 {
 	if (seq_gt(seg->ack, w->snd_nxt))
 		return verdict(VERDICT_ACK_PACED, TERN_DROP_TCP_BAD_ACK);
-	if (w->timestamps && seq_leq(seg->seq, w->rcv_nxt))
+	if (w->timestamps && seq_leq(seg->seq, w->rcv_nxt) && seq_eq(seg->ack, w->snd_nxt))
 		w->ts_recent = seg->options.tsval;
 	return seg->data_len ? verdict(VERDICT_DROP, TERN_DROP_TCP_AFTER_FIN) : CONTINUE;
 }

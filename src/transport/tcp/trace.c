@@ -154,8 +154,8 @@ void tern_trace_retransmit(struct tcp *tcp, const struct tcb *tcb, const struct 
 	t.retransmit.reason = plan->reason;
 	t.retransmit.seq = plan->seq.v;
 	t.retransmit.len = plan->len;
-	bool fast = plan->reason == TERN_RTX_FAST || plan->reason == TERN_RTX_PARTIAL_ACK;
-	t.retransmit.count = fast ? 0 : tcb->backoff;
+	bool timeless = tern_retransmit_fast(plan->reason) || plan->reason == TERN_RTX_PROBE;
+	t.retransmit.count = timeless ? 0 : tcb->backoff;
 	t.retransmit.rto = tern_rto_backed_off(tcp, tcb);
 	tern_core_trace(tcp->core, &t);
 }

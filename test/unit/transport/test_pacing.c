@@ -74,7 +74,7 @@ static void what_an_ack_lets_out_is_spread(void **state)
 	ack(&p, 9);
 	assert_int_equal(peer_info(&p).cwnd, 19 * MSS);
 	struct tern_memory_info info;
-	expect_evenly(&p, 18, 4, 40 * MSEC / 38);
+	expect_evenly(&p, 18, 2, 40 * MSEC / 38);
 	tern_memory_info(p.stack, &info);
 	assert_int_equal(info.timers, 1);
 	peer_close(&p);
@@ -89,12 +89,12 @@ static void acks_do_not_hurry_it(void **state)
 	peer_drain(&p);
 	peer_wait(&p, 40 * MSEC);
 	ack(&p, 5);
-	assert_int_equal(peer_drain(&p), 4);
+	assert_int_equal(peer_drain(&p), 2);
 	ack(&p, 1);
 	ack(&p, 1);
 	ack(&p, 1);
 	assert_int_equal(peer_drain(&p), 0);
-	assert_int_equal(peer_info(&p).unacked, 6 * MSS);
+	assert_int_equal(peer_info(&p).unacked, 4 * MSS);
 	peer_close(&p);
 }
 
@@ -126,7 +126,7 @@ static void after_slow_start_it_is_slower(void **state)
 	struct tcb *tcb = peer_tcb(&p);
 	tcb->cwnd = tcb->ssthresh = 30 * MSS;
 	ack(&p, 9);
-	expect_evenly(&p, 29, 4, 40 * MSEC * 10 / (12 * 30));
+	expect_evenly(&p, 29, 2, 40 * MSEC * 10 / (12 * 30));
 	peer_close(&p);
 }
 
