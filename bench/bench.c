@@ -90,14 +90,17 @@ static size_t read_copy(struct pair *p, struct tern_conn conn)
 #define CHECKSUMS 1u
 #define COPIES    2u
 #define TSO       4u
+#define RECORDED  8u
 #define SEGMENT   1448u /* bytes, at MTU 1500 with timestamps */
 
 static struct result bulk(const struct scale *scale, uint32_t how)
 {
 	struct pair p;
 	struct tern_conn c, s;
-	pair_open(&p,
-		&(struct pair_opts){.mtu = 1500, .checksums = how & CHECKSUMS, .tso = how & TSO});
+	pair_open(&p, &(struct pair_opts){.mtu = 1500,
+			      .checksums = how & CHECKSUMS,
+			      .recorded = how & RECORDED,
+			      .tso = how & TSO});
 	pair_connect(&p, pair_listen(&p, 7), 7, &c, &s);
 	uint64_t sent = 0, got = 0;
 	double begin = seconds();
@@ -222,6 +225,8 @@ static const struct row rows[] = {
 	{"bulk_checksums_copied", "Gb/s", "ns/segment", bulk, CHECKSUMS | COPIES},
 	{"bulk_offloaded_copied", "Gb/s", "ns/segment", bulk, COPIES},
 	{"bulk_tso", "Gb/s", "ns/1448 bytes", bulk, TSO},
+	{"bulk_checksums_recorded", "Gb/s", "ns/segment", bulk, CHECKSUMS | RECORDED},
+	{"bulk_tso_recorded", "Gb/s", "ns/1448 bytes", bulk, TSO | RECORDED},
 	{"echo_1", "us", NULL, echo, 1},
 	{"echo_10000", "us", NULL, echo, 10000},
 	{"connect_close_100_time_wait", "1/s", "connections held", churn, 100},

@@ -49,11 +49,27 @@ static struct tern_stack *open_stack(struct pair *p, const struct pair_opts *opt
 	return stack;
 }
 
+static struct tern_recorder *record(struct pair *p, struct tern_stack *stack)
+{
+	struct tern_recorder *recorder = tern_recorder_new(NULL);
+	struct tern_nif_opts nif;
+	if (!recorder || tern_nif_info(stack, p->nif, &nif) != 0)
+		bench_fail("a recorder", TERN_ENOMEM);
+	tern_recorder_interface(recorder, p->nif, &nif);
+	struct tern_trace_listener listener = tern_recorder_listener(recorder);
+	tern_trace_set(stack, &listener);
+	return recorder;
+}
+
 void pair_open(struct pair *p, const struct pair_opts *opts)
 {
 	*p = (struct pair){.now = 1000000000, .mtu = opts->mtu, .checksums = opts->checksums};
 	p->client = open_stack(p, opts, 1);
 	p->server = open_stack(p, opts, 2);
+	if (opts->recorded) {
+		p->recorder[0] = record(p, p->client);
+		p->recorder[1] = record(p, p->server);
+	}
 	p->room = (uint32_t)((tern_nif_frame_room(p->client, p->nif) + 63) & ~(size_t)63);
 	p->buffers = aligned_alloc(64, (size_t)p->room * PAIR_BATCH);
 	if (!p->buffers)
@@ -64,6 +80,8 @@ void pair_close(struct pair *p)
 {
 	tern_stack_free(p->client);
 	tern_stack_free(p->server);
+	tern_recorder_free(p->recorder[0]);
+	tern_recorder_free(p->recorder[1]);
 	free(p->buffers);
 }
 

@@ -2,6 +2,7 @@
 #ifndef BENCH_PAIR_H
 #define BENCH_PAIR_H
 
+#include <tern/recorder.h>
 #include <tern/tern.h>
 
 #define PAIR_BATCH 64
@@ -9,13 +10,15 @@
 struct pair_opts {
 	uint32_t mtu;
 	bool checksums; /* in software, both ways; else offloaded to nobody */
+	bool recorded;  /* a flight recorder on either stack */
 	bool tso;       /* frames of up to 64 KiB, cut by nobody; not with checksums */
 	size_t budget;
 };
 
 struct pair {
 	struct tern_stack *client, *server;
-	int nif; /* the same number on both */
+	struct tern_recorder *recorder[2]; /* NULL: not recorded */
+	int nif;                           /* the same number on both */
 	uint64_t now;
 	uint32_t mtu;
 	bool checksums;

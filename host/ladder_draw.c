@@ -31,6 +31,8 @@ struct canvas {
 	unsigned width, inner;
 	bool colour;
 	struct speech speech;
+	void (*pace)(void *context, uint64_t at);
+	void *pace_context;
 };
 
 struct margin {
@@ -269,12 +271,23 @@ static void put_header(const struct canvas *v, const struct ladder_conn *c)
 	fputc('\n', v->out);
 }
 
+/* The later of the times that are known. */
+static void keep_pace(const struct canvas *v, const struct row *row)
+{
+	uint64_t at = row->at[0];
+	if (at == TERN_NEVER || (row->at[1] != TERN_NEVER && row->at[1] > at))
+		at = row->at[1];
+	if (v->pace && at != TERN_NEVER)
+		v->pace(v->pace_context, at);
+}
+
 static void put_connection(const struct canvas *v, const struct ladder_conn *c)
 {
 	put_header(v, c);
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct row *row = &c->rows[i];
 		struct margin margin[2];
+		keep_pace(v, row);
 		fill_margin(c, row, 0, &margin[0]);
 		fill_margin(c, row, 1, &margin[1]);
 		if (row->kind != ROW_SEGMENT || row->step != STEP_NONE || i == 0)
@@ -323,7 +336,10 @@ unsigned tern_ladder_print(struct tern_ladder *l, FILE *out, const struct tern_l
 	static const struct tern_ladder_style automatic;
 	if (!style)
 		style = &automatic;
-	struct canvas v = {.out = out, .width = pick_width(out, style->width)};
+	struct canvas v = {.out = out,
+		.width = pick_width(out, style->width),
+		.pace = style->pace,
+		.pace_context = style->pace_context};
 	v.inner = v.width - FRAMES;
 	v.speech.utf8 = pick_utf8(style->utf8);
 	v.colour = pick_colour(out, style->colour);

@@ -45,7 +45,7 @@ struct tern_pcapng {
 		uint64_t now;
 		int nif;
 		uint32_t len; /* in the file */
-		uint32_t original;
+		uint32_t original, captured;
 		bool held;
 	} in;
 	uint32_t used; /* of buffer */
@@ -203,7 +203,8 @@ static void put_packet(struct tern_pcapng *p, uint32_t direction, const struct n
 	p->packets += !p->error;
 }
 
-/* Copies the frame, with its checksum finished: the lender's bytes stay as they are. */
+/* Copies the frame, with its checksum finished if it is all there: the lender's bytes stay as they
+ * are. */
 static bool hold(struct tern_pcapng *p, const struct tern_trace *t)
 {
 	p->in.held = false;
@@ -212,13 +213,15 @@ static bool hold(struct tern_pcapng *p, const struct tern_trace *t)
 	struct tern_frame copy = *t->frame;
 	copy.data = p->frame;
 	copy.capacity = sizeof p->frame;
-	if (copy.len)
-		memcpy(p->frame, t->frame->data, copy.len);
-	tern_frame_finish_csum(&copy);
+	p->in.captured = t->captured ? t->captured : copy.len;
+	if (p->in.captured)
+		memcpy(p->frame, t->frame->data, p->in.captured);
+	if (!t->captured)
+		tern_frame_finish_csum(&copy);
 	p->in.now = t->now;
 	p->in.nif = t->nif;
 	p->in.original = copy.len;
-	p->in.len = copy.len < p->opts.snaplen ? copy.len : p->opts.snaplen;
+	p->in.len = p->in.captured < p->opts.snaplen ? p->in.captured : p->opts.snaplen;
 	p->in.held = true;
 	return true;
 }
@@ -229,7 +232,7 @@ static void received(struct tern_pcapng *p)
 	struct note_text note = {0}, made;
 	bool loopback = p->in.nif == TERN_NIF_LOOPBACK;
 	if (loopback)
-		tern_note_sent(&p->notes, p->frame, p->in.original, true, &note);
+		tern_note_sent(&p->notes, p->frame, p->in.captured, true, &note);
 	tern_note_received(&p->notes, &made);
 	tern_note_join(&note, &made);
 	put_packet(p, loopback ? 0 : INBOUND, &note);
@@ -248,7 +251,7 @@ static void see(void *context, const struct tern_trace *t)
 		received(p);
 		p->in.held = false;
 	} else if (t->kind == TERN_TRACE_FRAME_OUT && t->nif != TERN_NIF_LOOPBACK && hold(p, t)) {
-		tern_note_sent(&p->notes, p->frame, p->in.original, p->iface[t->nif].raw_ip, &note);
+		tern_note_sent(&p->notes, p->frame, p->in.captured, p->iface[t->nif].raw_ip, &note);
 		put_packet(p, OUTBOUND, &note);
 		p->in.held = false;
 	}

@@ -9,6 +9,7 @@
  * With both over, the handle and the descriptor are closed; the stack sees the goodbye through.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -127,7 +128,15 @@ static void *cut(struct iovec *iov, int n, size_t offset)
 	return at;
 }
 
-/* Reads want of the `fresh` bytes waiting into iov[1] and on; the last of all is only looked at. */
+/* Whether the next byte was sent with MSG_OOB. Of several that wait, only the last is marked. */
+static bool at_mark(const struct tern_relay *r)
+{
+	int mark = 0;
+	return ioctl(r->fd, SIOCATMARK, &mark) == 0 && mark;
+}
+
+/* Reads at most want of the `fresh` bytes waiting into iov[1] and on, not past a mark; the last of
+ * all is only looked at. */
 static ssize_t read_but_last(struct tern_relay *r, struct iovec *iov, int n, size_t want,
 	size_t fresh)
 {
@@ -135,12 +144,32 @@ static ssize_t read_but_last(struct tern_relay *r, struct iovec *iov, int n, siz
 	size_t take = want == fresh ? want - 1 : want, off = take + r->ahead;
 	iov[0] = (struct iovec){&stale, r->ahead};
 	void *last = cut(iov, n, off);
-	if (off > 0 && readv(r->fd, iov, n) != (ssize_t)off)
+	ssize_t got = off > 0 ? readv(r->fd, iov, n) : 0;
+	if (got < (ssize_t)r->ahead)
 		return -1;
-	r->ahead = want == fresh;
-	if (r->ahead && recv(r->fd, last, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+	got -= r->ahead;
+	r->ahead = false;
+	if ((size_t)got < take || want < fresh || at_mark(r))
+		return got;
+	if (recv(r->fd, last, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
 		return -1;
-	return (ssize_t)want;
+	r->ahead = true;
+	return got + 1;
+}
+
+/* Passes on the byte at the mark; the last of all stays. */
+static bool read_urgent(struct tern_relay *r, bool last)
+{
+	char byte;
+	if (recv(r->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) {
+		finish(r, TERN_ECONNABORTED, true);
+		return false;
+	}
+	if (tern_tcp_write_urgent(stack_of(r), r->conn, &byte, 1) != 1)
+		return false; /* WRITABLE or ERROR follows */
+	r->result.from_fd++;
+	r->ahead = last || recv(r->fd, &byte, 1, MSG_DONTWAIT) != 1;
+	return true;
 }
 
 /* As read_fd, for a descriptor whose last byte stays. */
@@ -155,6 +184,8 @@ static bool read_fd_keeping_last(struct tern_relay *r)
 			fd_ended(r);
 		return false;
 	}
+	if (!r->ahead && at_mark(r))
+		return read_urgent(r, fresh == 1);
 	int n = tern_tcp_room(stack_of(r), r->conn, fresh < CHUNK_MAX ? fresh : CHUNK_MAX, spans,
 		SPANS);
 	if (n <= 0)
@@ -203,6 +234,21 @@ static bool read_fd(struct tern_relay *r)
 
 /* --- connection -> fd ---------------------------------------------------------------- */
 
+/* Writes what was lent, at most as far as the peer's urgent byte, or that one byte. */
+static ssize_t write_spans(struct tern_relay *r, struct iovec *iov, int n)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	uint32_t urgent = r->opts.keep_last ? tern_tcp_urgent(stack_of(r), r->conn) : 0;
+	if (urgent)
+		cut(iov, n, urgent > 1 ? urgent - 1 : 1);
+	if (urgent == 1) {
+		ssize_t put = sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_OOB);
+		if (put >= 0 || errno != EOPNOTSUPP) /* a kernel without it: in line */
+			return put;
+	}
+	return sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static bool write_fd(struct tern_relay *r)
 {
 	struct tern_span spans[SPANS];
@@ -216,8 +262,7 @@ static bool write_fd(struct tern_relay *r)
 		return false;
 	}
 	lend(spans, n, iov);
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-	ssize_t put = sendmsg(r->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t put = write_spans(r, iov, n);
 	if (put > 0) {
 		r->result.to_fd += (uint64_t)put;
 		tern_tcp_consume(stack_of(r), r->conn, (size_t)put);
@@ -342,6 +387,13 @@ static void conn_event(void *context, const struct tern_event *event)
 	leave(r);
 }
 
+/* Bytes sent with MSG_OOB are read where they were sent. */
+static void keep_in_line(int fd)
+{
+	int on = 1;
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
 static void enlist(struct tern_relay *r)
 {
 	r->next = r->host->relays;
@@ -370,6 +422,8 @@ struct tern_relay *tern_relay_start(struct tern_host *host, struct tern_conn con
 	r->result.connected = info.state >= TERN_TCP_ESTABLISHED;
 	r->eof = info.peer_closed;
 	r->ahead = r->opts.keep_last;
+	if (r->opts.keep_last)
+		keep_in_line(fd);
 	/* An edge-triggered watch reports at once what is already so: the first pump comes from
 	 * there. */
 	r->watch =

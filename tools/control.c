@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <tern/trace.h>
+#include <tern/udp.h>
 #include <unistd.h>
+
+#include "tools/control_rows.h"
 
 #define CLIENTS 8
 #define BACKLOG 64
@@ -39,8 +42,14 @@ struct tern_control {
 	int fd;
 	struct tern_watch *watch;
 	char path[CONTROL_PATH_MAX];
-	json_t *(*owners)(void *context, json_t *params);
-	void *owners_context;
+	struct {
+		const char *name;
+		json_t *(*answer)(void *context, json_t *params);
+		void *context;
+	} own[CONTROL_METHODS];
+	size_t own_count;
+	void (*amend)(void *context, json_t *rows); /* NULL: nobody */
+	void *amend_context;
 	struct client client[CLIENTS];
 };
 
@@ -85,80 +94,61 @@ static json_t *memory(struct tern_control *control, json_t *params)
 		"connections", (int)m.connections, "listeners", (int)m.listeners);
 }
 
-static json_t *endpoint(const struct tern_endpoint *at)
-{
-	char text[TERN_ENDPOINT_TEXT];
-	return json_string(tern_endpoint_format(at, text));
-}
-
-static json_t *listener(const struct tern_tcp_info *i)
-{
-	return json_pack("{s:s, s:o, s:I, s:I}", "state", tern_tcp_state_name(i->state), "local",
-		endpoint(&i->local), "waiting", (json_int_t)i->unread, "backlog",
-		(json_int_t)i->rcvbuf);
-}
-
-static json_t *connection(const struct tern_tcp_info *i)
-{
-	json_t *all = json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "state",
-		tern_tcp_state_name(i->state), "local", endpoint(&i->local), "remote",
-		endpoint(&i->remote), "unread", (json_int_t)i->unread, "unsent",
-		(json_int_t)i->unsent, "unacked", (json_int_t)i->unacked, "out_of_order",
-		(json_int_t)i->out_of_order, "sndbuf", (json_int_t)i->sndbuf, "rcvbuf",
-		(json_int_t)i->rcvbuf);
-	json_t *more = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b, "
-				 "s:i, s:i, s:b}",
-		"congestion", i->congestion, "cwnd", (json_int_t)i->cwnd, "mss", (json_int_t)i->mss,
-		"rtt_us", (json_int_t)i->rtt_us, "rttvar_us", (json_int_t)i->rttvar_us, "rto_us",
-		(json_int_t)i->rto_us, "retransmits", (json_int_t)i->retransmits, "timeouts",
-		(json_int_t)i->backoff, "snd_wnd", (json_int_t)i->snd_wnd, "rcv_wnd",
-		(json_int_t)i->rcv_wnd, "timestamps", i->timestamps, "sack", i->sack, "snd_wscale",
-		(int)i->snd_wscale, "rcv_wscale", (int)i->rcv_wscale, "wscale", i->wscale_ok);
-	json_object_update(all, more);
-	json_decref(more);
-	more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "sacked", (json_int_t)i->sacked, "lost",
-		(json_int_t)i->lost, "resending", (json_int_t)i->resending, "reordering",
-		(json_int_t)i->reordering, "min_rtt_us", (json_int_t)i->min_rtt_us, "duplicates",
-		(json_int_t)i->duplicates);
-	json_object_update(all, more);
-	json_decref(more);
-	json_object_set_new(all, "ecn", json_boolean(i->ecn));
-	json_object_set_new(all, "state_s", json_integer(i->state_age));
-	if (i->ssthresh != UINT32_MAX)
-		json_object_set_new(all, "ssthresh", json_integer(i->ssthresh));
-	if (i->timer)
-		json_object_set_new(all, "timer",
-			json_pack("{s:s, s:I}", "for", i->timer, "left_us",
-				(json_int_t)(i->timer_left / 1000)));
-	return all;
-}
-
 #define PAGE 500 /* connections an answer */
+
+/* Where to go on; false for bad parameters. */
+static bool take_from(json_t *params, uint32_t *cursor)
+{
+	json_int_t from = 0;
+	if (params &&
+		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+		return false;
+	*cursor = (uint32_t)from;
+	return true;
+}
 
 static json_t *connections(struct tern_control *control, json_t *params)
 {
 	struct tern_stack *stack = tern_host_stack(control->host);
 	struct tern_tcp_info info;
-	json_int_t from = 0;
-	if (params &&
-		(json_unpack(params, "{s?I}", "from", &from) != 0 || from < 0 || from > UINT32_MAX))
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
 		return NULL;
-	uint32_t cursor = (uint32_t)from;
 	json_t *list = json_array();
 	bool more = true;
 	for (unsigned n = 0; n < PAGE && (more = tern_tcp_each(stack, &cursor, &info)); n++)
-		json_array_append_new(list,
-			info.state == TERN_TCP_LISTEN ? listener(&info) : connection(&info));
+		json_array_append_new(list, tern_control_row(&info));
+	if (control->amend)
+		control->amend(control->amend_context, list);
 	json_t *all = json_pack("{s:o}", "connections", list);
 	if (more)
 		json_object_set_new(all, "next", json_integer(cursor));
 	return all;
 }
 
+static json_t *udp(struct tern_control *control, json_t *params)
+{
+	struct tern_udp_info info;
+	uint32_t cursor;
+	if (!take_from(params, &cursor))
+		return NULL;
+	json_t *list = json_array(), *all = json_pack("{s:o}", "sockets", list);
+	bool more = true;
+	for (unsigned n = 0;
+		n < PAGE && (more = tern_udp_each(tern_host_stack(control->host), &cursor, &info));
+		n++)
+		json_array_append_new(list, tern_control_udp_row(&info));
+	if (more)
+		json_object_set_new(all, "next", json_integer(cursor));
+	return all;
+}
+
+/* Where no programs run. */
 static json_t *owners(struct tern_control *control, json_t *params)
 {
-	return control->owners ? control->owners(control->owners_context, params)
-			       : json_pack("{s:[]}", "owners");
+	(void)control;
+	(void)params;
+	return json_pack("{s:[]}", "owners");
 }
 
 static const struct method {
@@ -170,12 +160,29 @@ static const struct method {
 	{"drops", drops},
 	{"memory", memory},
 	{"connections", connections},
+	{"udp", udp},
 	{"owners", owners},
 };
 
 static json_t *error(int code, const char *text)
 {
 	return json_pack("{s:i, s:s}", "code", code, "message", text);
+}
+
+/* Calls it; false if there is no such method. */
+static bool call(struct tern_control *control, const char *name, json_t *params, json_t **result)
+{
+	for (size_t i = 0; i < control->own_count; i++)
+		if (strcmp(control->own[i].name, name) == 0) {
+			*result = control->own[i].answer(control->own[i].context, params);
+			return true;
+		}
+	for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+		if (strcmp(methods[i].name, name) == 0) {
+			*result = methods[i].call(control, params);
+			return true;
+		}
+	return false;
 }
 
 /* The answer to one line. */
@@ -190,13 +197,10 @@ static json_t *answer(struct tern_control *control, const char *line, size_t len
 			 &name, "id", &id, "params", &params) != 0 ||
 		 strcmp(version_said, "2.0") != 0)
 		wrong = error(INVALID_REQUEST, "not a request of JSON-RPC 2.0");
-	for (size_t i = 0; !wrong && !result && i < sizeof methods / sizeof *methods; i++)
-		if (strcmp(methods[i].name, name) == 0) {
-			result = methods[i].call(control, params);
-			wrong = result ? NULL : error(BAD_PARAMS, "bad parameters");
-		}
-	if (!wrong && !result)
+	else if (!call(control, name, params, &result))
 		wrong = error(NO_METHOD, "no such method");
+	else if (!result)
+		wrong = error(BAD_PARAMS, "bad parameters");
 	json_t *reply = json_pack("{s:s, s:O?, s:o}", "jsonrpc", "2.0", "id", id,
 		result ? "result" : "error", result ? result : wrong);
 	if (reply && !id)
@@ -358,11 +362,19 @@ failed:
 	return NULL;
 }
 
-void tern_control_owners(struct tern_control *control,
+void tern_control_method(struct tern_control *control, const char *name,
 	json_t *(*answer_with)(void *context, json_t *params), void *context)
 {
-	control->owners = answer_with;
-	control->owners_context = context;
+	control->own[control->own_count].name = name;
+	control->own[control->own_count].answer = answer_with;
+	control->own[control->own_count++].context = context;
+}
+
+void tern_control_amend(struct tern_control *control, void (*amend)(void *context, json_t *rows),
+	void *context)
+{
+	control->amend = amend;
+	control->amend_context = context;
 }
 
 /* What tern nstat keeps there about this stack. */

@@ -1,7 +1,7 @@
 /*
- * Looking at a stack that runs: whoever runs one (tern run, serve, fetch) answers questions about
- * it on a socket of the user's own; tern nstat asks. JSON-RPC 2.0, a line each way; docs/control.md
- * has the methods.
+ * Looking at a stack that runs: whoever runs one (tern run, up, serve, fetch) answers questions
+ * about it on a socket of the user's own; tern nstat asks. JSON-RPC 2.0, a line each way;
+ * docs/control.md has the methods.
  *
  * The socket is DIRECTORY/NAME.sock, mode 0600, in a directory of mode 0700: $XDG_RUNTIME_DIR/tern,
  * or /run/user/UID/tern, or /tmp/tern-UID.
@@ -10,6 +10,7 @@
 #define TOOLS_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <tern/host.h>
 
@@ -29,11 +30,19 @@ struct tern_control;
  */
 struct tern_control *tern_control_open(struct tern_host *host, const char *name, char *why,
 	size_t why_size);
-/* Who answers the method "owners": with its result, or NULL for bad parameters. Without it, nobody
- * owns anything. */
-void tern_control_owners(struct tern_control *control,
+/* Adds a method of the command's own, or puts it in the place of one there is: answer returns its
+ * result, or NULL for bad parameters. At most CONTROL_METHODS. The name is a constant. */
+void tern_control_method(struct tern_control *control, const char *name,
 	json_t *(*answer)(void *context, json_t *params), void *context);
+#define CONTROL_METHODS 8
+/* Has amend add to the rows of "connections" what is on its way between stack and program. */
+void tern_control_amend(struct tern_control *control, void (*amend)(void *context, json_t *rows),
+	void *context);
 void tern_control_close(struct tern_control *control);
+
+/* --- control_record.c */
+/* The method "record"; context: the struct tern_recorder, or NULL: there is none. */
+json_t *tern_control_record(void *context, json_t *params);
 
 /* --- control_ask.c: asking */
 /*
@@ -44,5 +53,9 @@ void tern_control_close(struct tern_control *control);
  */
 json_t *tern_control_ask(const char *command, const char *name, const char *method,
 	const char *params, char found[CONTROL_PATH_MAX]);
+/* The names of the stacks that run, in order, as an array of strings; NULL after saying why. */
+json_t *tern_control_stacks(const char *command);
+/* Whether a stack of that name runs. */
+bool tern_control_answers(const char *name);
 
 #endif

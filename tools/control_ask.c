@@ -34,7 +34,17 @@ static int dial(const char *path)
 
 #define SUFFIX ".sock"
 
-/* The name in a directory entry, if a stack answers there. What one that was killed left goes. */
+/* What a stack that was killed has left. */
+static void clear_away(const char *name)
+{
+	static const char *const suffixes[] = {"sock", "join", "pid", "counters", "drops"};
+	char path[CONTROL_PATH_MAX], why[200];
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+		if (tern_control_path(path, name, suffixes[i], why, sizeof why) == 0)
+			unlink(path);
+}
+
+/* The name in a directory entry, if a stack answers there. */
 static bool live(const char *directory, const char *entry, char name[CONTROL_PATH_MAX])
 {
 	char path[CONTROL_PATH_MAX];
@@ -42,40 +52,83 @@ static bool live(const char *directory, const char *entry, char name[CONTROL_PAT
 	if (n <= strlen(SUFFIX) || strcmp(entry + n - strlen(SUFFIX), SUFFIX) != 0 ||
 		snprintf(path, sizeof path, "%s/%s", directory, entry) >= (int)sizeof path)
 		return false;
+	snprintf(name, CONTROL_PATH_MAX, "%.*s", (int)(n - strlen(SUFFIX)), entry);
 	int fd = dial(path);
 	if (fd >= 0)
 		close(fd);
 	else if (errno == ECONNREFUSED)
-		unlink(path);
-	snprintf(name, CONTROL_PATH_MAX, "%.*s", (int)(n - strlen(SUFFIX)), entry);
+		clear_away(name);
 	return fd >= 0;
+}
+
+bool tern_control_answers(const char *name)
+{
+	char path[CONTROL_PATH_MAX], why[200];
+	if (tern_control_path(path, name, "sock", why, sizeof why) != 0)
+		return false;
+	int fd = dial(path);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(json_string_value(*(json_t *const *)a),
+		json_string_value(*(json_t *const *)b));
+}
+
+static json_t *sorted(json_t *names)
+{
+	size_t n = json_array_size(names);
+	json_t **all = calloc(n + 1, sizeof *all), *out = json_array();
+	for (size_t i = 0; all && i < n; i++)
+		all[i] = json_array_get(names, i);
+	if (all)
+		qsort(all, n, sizeof *all, by_name);
+	for (size_t i = 0; all && i < n; i++)
+		json_array_append(out, all[i]);
+	free(all);
+	json_decref(names);
+	return out;
+}
+
+json_t *tern_control_stacks(const char *command)
+{
+	char path[CONTROL_PATH_MAX], why[200], name[CONTROL_PATH_MAX];
+	if (tern_control_directory(path, why, sizeof why) != 0) {
+		fprintf(stderr, "%s: %s\n", command, why);
+		return NULL;
+	}
+	json_t *names = json_array();
+	DIR *dir = opendir(path);
+	for (struct dirent *d; dir && (d = readdir(dir));)
+		if (live(path, d->d_name, name))
+			json_array_append_new(names, json_string(name));
+	if (dir)
+		closedir(dir);
+	return sorted(names);
 }
 
 /* The only stack that runs; else -1, after saying what there is. */
 static int find_one(const char *command, char name[CONTROL_PATH_MAX])
 {
-	char path[CONTROL_PATH_MAX], why[200], other[CONTROL_PATH_MAX];
-	unsigned found = 0;
-	if (tern_control_directory(path, why, sizeof why) != 0) {
-		fprintf(stderr, "%s: %s\n", command, why);
+	json_t *names = tern_control_stacks(command), *each;
+	size_t i, found = json_array_size(names);
+	if (!names)
 		return -1;
-	}
-	DIR *dir = opendir(path);
-	for (struct dirent *d; dir && (d = readdir(dir));) {
-		if (!live(path, d->d_name, found ? other : name))
-			continue;
-		if (++found == 1)
-			continue;
-		if (found == 2)
-			fprintf(stderr, "%s: several stacks run; --stack says which:\n  %s\n",
-				command, name);
-		fprintf(stderr, "  %s\n", other);
-	}
-	if (dir)
-		closedir(dir);
 	if (found == 0)
-		fprintf(stderr, "%s: no stack of this user's runs (tern run, serve, fetch)\n",
+		fprintf(stderr, "%s: no stack of this user's runs (tern up, run, serve, fetch)\n",
 			command);
+	if (found > 1)
+		fprintf(stderr, "%s: several stacks run; --stack says which:\n", command);
+	json_array_foreach(names, i, each)
+	{
+		snprintf(name, CONTROL_PATH_MAX, "%s", json_string_value(each));
+		if (found > 1)
+			fprintf(stderr, "  %s\n", name);
+	}
+	json_decref(names);
 	return found == 1 ? 0 : -1;
 }
 
@@ -84,7 +137,7 @@ static int find_one(const char *command, char name[CONTROL_PATH_MAX])
 
 static json_t *converse(int fd, const char *method, const char *params)
 {
-	char request[200];
+	char request[600];
 	int n = snprintf(request, sizeof request,
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}\n", method,
 		params ? params : "{}");

@@ -1,5 +1,6 @@
 /* `tern lab`: experiments on the stack in virtual time, told as stories. */
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/commands.h"
@@ -17,6 +18,8 @@ static int usage(FILE *to)
 	      "  --lang en|zh      the language of the story (en)\n"
 	      "  --pcap FILE       write the packets of the (one) experiment, as the server saw "
 	      "them\n"
+	      "  --realtime        tell it no faster than it happens\n"
+	      "  --speed X         X times as fast as that\n"
 	      "  --json            a line for each experiment, instead of the story\n",
 		to);
 	return to == stdout ? 0 : EXIT_USAGE;
@@ -67,11 +70,21 @@ static int play_all(const struct lab_opts *opts)
 	return failed != 0;
 }
 
+static int take_speed(struct lab_opts *opts, const char *text)
+{
+	char *end;
+	opts->speed = strtod(text, &end);
+	if (end != text && *end == '\0' && opts->speed >= 0.001 && opts->speed <= 1e6)
+		return 0;
+	return fprintf(stderr, "lab: --speed: wants a factor from 0.001 to 1000000\n"), -1;
+}
+
 static int parse(int argc, char **argv, struct lab_opts *opts)
 {
 	static const struct option options[] = {{"set", required_argument, NULL, 's'},
 		{"lang", required_argument, NULL, 'l'}, {"pcap", required_argument, NULL, 'p'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"json", no_argument, NULL, 'j'}, {"realtime", no_argument, NULL, 'r'},
+		{"speed", required_argument, NULL, 'x'}, {"help", no_argument, NULL, 'h'}, {0}};
 	int opt;
 	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1)
 		switch (opt) {
@@ -91,6 +104,13 @@ static int parse(int argc, char **argv, struct lab_opts *opts)
 		case 'j':
 			opts->json = true;
 			break;
+		case 'r':
+			opts->speed = opts->speed == 0 ? 1 : opts->speed;
+			break;
+		case 'x':
+			if (take_speed(opts, optarg) != 0)
+				return -1;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -99,6 +119,8 @@ static int parse(int argc, char **argv, struct lab_opts *opts)
 		}
 	if (optind == argc)
 		return usage(stderr), -1;
+	if (opts->json && opts->speed != 0)
+		return fprintf(stderr, "lab: --json tells no story that could have a pace\n"), -1;
 	return 1;
 }
 

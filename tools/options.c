@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RECORDER_BYTES (4u << 20)
+
 const char tern_options_help[] =
 	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"
 	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"
@@ -25,7 +27,9 @@ const char tern_options_help[] =
 	"share\n"
 	"                         it and the time answer for each other\n"
 	"  --pcap FILE            write a pcapng capture with comments\n"
-	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n";
+	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n"
+	"  --recorder BYTES       memory of what happened lately, for tern why (4M; 0: none)\n"
+	"  --record DIR           a capture there of each connection that is reset or times out\n";
 
 void tern_options_init(struct options *o, const char *command)
 {
@@ -33,6 +37,7 @@ void tern_options_init(struct options *o, const char *command)
 	o->command = command;
 	o->addr = "10.77.0.2/24";
 	o->host.impair_seed = 1;
+	o->recorder_bytes = RECORDER_BYTES;
 	strcpy(o->device, "tap:tern0");
 }
 
@@ -105,6 +110,27 @@ static int take_cookie_key(struct options *o, const char *path)
 	return 1;
 }
 
+/* Bytes, or with K, M or G so many times more; 0 is none. */
+static int take_recorder(struct options *o, const char *value)
+{
+	static const char units[] = "KMG";
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(value, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : NULL;
+	if (unit && end[1] == '\0' && n <= TERN_RECORDER_BYTES_MAX) {
+		n <<= 10 * (unit - units + 1);
+		end++;
+	}
+	o->recorder_bytes = n;
+	if (errno == 0 && *value >= '0' && *value <= '9' && *end == '\0' &&
+		(n == 0 || (n >= TERN_RECORDER_BYTES_MIN && n <= TERN_RECORDER_BYTES_MAX)))
+		return 1;
+	fprintf(stderr, "%s: --recorder: \"%s\" is not 0, nor a size from 64K to 1G\n", o->command,
+		value);
+	return -1;
+}
+
 int tern_options_take(struct options *o, int option, const char *value)
 {
 	uint64_t n = 1;
@@ -152,6 +178,11 @@ int tern_options_take(struct options *o, int option, const char *value)
 		rc = value ? tern_options_number(o, "--ladder", value, 1, 1024, &n) : 1;
 		o->ladder_connections = (uint32_t)n;
 		return rc;
+	case OPTION_RECORDER:
+		return take_recorder(o, value);
+	case OPTION_RECORD:
+		o->record_dir = value;
+		return 1;
 	default:
 		return 0;
 	}
@@ -171,8 +202,7 @@ static int set_one(const struct options *o, struct tern_stack *stack, const char
 	return rc;
 }
 
-/* Nanoseconds from 1970 to the zero of the loop's clock. */
-static uint64_t epoch(void)
+uint64_t tern_options_epoch(void)
 {
 	struct timespec ts;
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -185,12 +215,35 @@ static int configure(void *context, struct tern_stack *stack)
 	for (unsigned i = 0; i < o->settings_count && !o->complained; i++)
 		o->complained = set_one(o, stack, o->settings[i]) != 0;
 	if (o->cookie_shared)
-		tern_tcp_cookie_key(stack, o->cookie_key, epoch());
+		tern_tcp_cookie_key(stack, o->cookie_key, tern_options_epoch());
 	return o->complained ? -1 : 0;
+}
+
+static int open_flight_recorder(struct options *o)
+{
+	char why[300];
+	if (o->record_dir && !o->recorder_bytes)
+		return fprintf(stderr, "%s: --record: there is no recorder\n", o->command), -1;
+	if (!o->recorder_bytes)
+		return 0;
+	o->recorder =
+		tern_recorder_new(&(struct tern_recorder_opts){.bytes = (size_t)o->recorder_bytes});
+	if (!o->recorder)
+		return fprintf(stderr, "%s: %s\n", o->command, tern_host_error()), -1;
+	tern_tee_add(&o->tee, tern_recorder_listener(o->recorder));
+	if (!o->record_dir)
+		return 0;
+	o->record = tern_record_open(o->record_dir, o->given_name, o->recorder, why, sizeof why);
+	if (!o->record)
+		return fprintf(stderr, "%s: --record: %s\n", o->command, why), -1;
+	tern_tee_add(&o->tee, tern_record_listener(o->record));
+	return 0;
 }
 
 static int open_recorders(struct options *o)
 {
+	if (open_flight_recorder(o) != 0)
+		return -1;
 	if (o->ladder_connections) {
 		o->ladder = tern_ladder_new(
 			&(struct tern_ladder_opts){.connections = o->ladder_connections});
@@ -200,7 +253,7 @@ static int open_recorders(struct options *o)
 	}
 	if (o->pcap_path) {
 		o->pcap = tern_pcapng_open(o->pcap_path,
-			&(struct tern_pcapng_opts){.epoch = epoch()});
+			&(struct tern_pcapng_opts){.epoch = tern_options_epoch()});
 		if (!o->pcap)
 			return fprintf(stderr, "%s: %s\n", o->command, tern_host_error()), -1;
 		tern_tee_add(&o->tee, tern_pcapng_listener(o->pcap));
@@ -209,40 +262,78 @@ static int open_recorders(struct options *o)
 	return 0;
 }
 
-/* The capture must know the interfaces before the first frame, which is not before the first turn
+/* Who records must know the interfaces before the first frame, which is not before the first turn
  * of the loop. */
 static void describe_interfaces(struct options *o)
 {
 	struct tern_nif_opts nif;
 	for (int i = 0; i < TERN_NIF_MAX; i++)
-		if (tern_nif_info(tern_host_stack(o->tern), i, &nif) == 0)
-			tern_pcapng_interface(o->pcap, i, &nif);
+		if (tern_nif_info(tern_host_stack(o->tern), i, &nif) == 0) {
+			if (o->pcap)
+				tern_pcapng_interface(o->pcap, i, &nif);
+			if (o->recorder)
+				tern_recorder_interface(o->recorder, i, &nif);
+		}
+}
+
+/* What tern ls shows. */
+static json_t *about(void *context, json_t *params)
+{
+	struct options *o = context;
+	struct tern_nif_opts nif = {.name = ""};
+	(void)params;
+	tern_nif_info(tern_host_stack(o->tern), tern_host_nif(o->tern), &nif);
+	return json_pack("{s:s, s:i, s:s, s:s}", "command", o->command, "pid", (int)getpid(),
+		"address", o->addr, "device", nif.name);
 }
 
 /* Without a name that was asked for, a stack that nobody can look at is better than none. */
 static int open_control(struct options *o)
 {
-	char name[64], why[200];
-	snprintf(name, sizeof name, "%s.%d", o->command, (int)getpid());
-	o->control = tern_control_open(o->tern, o->name ? o->name : name, why, sizeof why);
+	char why[200];
+	o->control = tern_control_open(o->tern, o->name ? o->name : o->given_name, why, sizeof why);
+	if (o->control) {
+		tern_control_method(o->control, "stack", about, o);
+		tern_control_method(o->control, "record", tern_control_record, o->recorder);
+	}
 	if (o->control || !o->name)
 		return 0;
-	fprintf(stderr, "%s: --name: %s\n", o->command, why);
+	fprintf(stderr, "%s: %s\n", o->command, why);
 	return -1;
+}
+
+static int attach(struct options *o)
+{
+	if (!o->record || tern_record_attach(o->record, o->tern) == 0)
+		return 0;
+	fprintf(stderr, "%s: --record: %s\n", o->command, tern_host_error());
+	return -1;
+}
+
+/* What files are called after it; a name that is none is told when it is used. */
+static void name_it(struct options *o)
+{
+	if (o->name)
+		snprintf(o->given_name, sizeof o->given_name, "%s", o->name);
+	else
+		snprintf(o->given_name, sizeof o->given_name, "%s.%d", o->command, (int)getpid());
 }
 
 struct tern_host *tern_options_open(struct options *o)
 {
 	o->host.configure = configure;
 	o->host.configure_context = o;
-	if (open_recorders(o) != 0)
+	name_it(o);
+	if (open_recorders(o) != 0) {
+		tern_options_close(o, stdout);
 		return NULL;
+	}
 	o->tern = tern_host_open(o->device, o->addr, &o->host);
 	if (!o->tern && !o->complained)
 		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
-	else if (o->tern && o->pcap)
+	else if (o->tern)
 		describe_interfaces(o);
-	if (o->tern && open_control(o) != 0) {
+	if (o->tern && (attach(o) != 0 || open_control(o) != 0)) {
 		tern_options_close(o, stdout);
 		return NULL;
 	}
@@ -251,9 +342,14 @@ struct tern_host *tern_options_open(struct options *o)
 
 int tern_options_record(struct options *o, FILE *ladder_out)
 {
-	int rc = 0;
+	char why[300];
+	int rc;
 	if (o->tern)
 		tern_trace_set(tern_host_stack(o->tern), NULL);
+	rc = tern_record_close(o->record, why, sizeof why);
+	if (*why)
+		fprintf(stderr, "%s: --record: %s\n", o->command, why);
+	o->record = NULL;
 	if (o->pcap && tern_pcapng_close(o->pcap) != 0) {
 		fprintf(stderr, "%s: %s: %s\n", o->command, o->pcap_path, tern_host_error());
 		rc = -1;
@@ -276,6 +372,8 @@ int tern_options_close(struct options *o, FILE *ladder_out)
 	o->control = NULL;
 	tern_host_close(o->tern);
 	o->tern = NULL;
+	tern_recorder_free(o->recorder);
+	o->recorder = NULL;
 	return rc;
 }
 

@@ -18,9 +18,11 @@
 #include <tern/host.h>
 #include <tern/ladder.h>
 #include <tern/pcapng.h>
+#include <tern/recorder.h>
 #include <tern/tee.h>
 
 #include "tools/control.h"
+#include "tools/record.h"
 
 /* Values of getopt_long for options without a letter. */
 enum {
@@ -39,6 +41,8 @@ enum {
 	OPTION_NAME,
 	OPTION_PCAP,
 	OPTION_LADDER,
+	OPTION_RECORDER,
+	OPTION_RECORD,
 	OPTION_OWN, /* the commands' own begin here */
 };
 
@@ -57,6 +61,8 @@ enum {
 		{"name", required_argument, NULL, OPTION_NAME},                                    \
 		{"cookie-key", required_argument, NULL, OPTION_COOKIE_KEY},                        \
 		{"pcap", required_argument, NULL, OPTION_PCAP},                                    \
+		{"recorder", required_argument, NULL, OPTION_RECORDER},                            \
+		{"record", required_argument, NULL, OPTION_RECORD},                                \
 	{                                                                                          \
 		"ladder", optional_argument, NULL, OPTION_LADDER                                   \
 	}
@@ -75,15 +81,20 @@ struct options {
 	unsigned settings_count;
 	bool cookie_shared;
 	uint8_t cookie_key[16];
-	const char *name; /* what others call the stack; NULL: command and pid */
+	const char *name;    /* what others call the stack; NULL: command and pid */
+	char given_name[64]; /* that */
 	const char *pcap_path;
 	uint32_t ladder_connections; /* 0: no ladder */
+	uint64_t recorder_bytes;     /* 0: no flight recorder */
+	const char *record_dir;      /* NULL: none */
 	bool complained;             /* about a setting, while opening */
 	/* What is open. */
 	struct tern_host *tern;
 	struct tern_control *control;
 	struct tern_pcapng *pcap;
 	struct tern_ladder *ladder;
+	struct tern_recorder *recorder;
+	struct record *record;
 	struct tern_tee tee;
 };
 
@@ -98,6 +109,8 @@ int tern_options_record(struct options *o, FILE *ladder_out);
 /* The same, and closes the host. */
 int tern_options_close(struct options *o, FILE *ladder_out);
 
+/* Nanoseconds from 1970 to the zero of the loop's clock. */
+uint64_t tern_options_epoch(void);
 /* A whole number from min to max; -1 after saying that it is none. */
 int tern_options_number(const struct options *o, const char *name, const char *text, uint64_t min,
 	uint64_t max, uint64_t *out);

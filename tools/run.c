@@ -1,30 +1,32 @@
 /* `tern run`: any program, unmodified, on tern. See tools/run/run.h for how. */
 #include <errno.h>
 #include <inttypes.h>
-#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/commands.h"
+#include "tools/run/join.h"
 #include "tools/run/run.h"
 
-#define SETTLE_MS      120000
-#define SETTLE_STEP_MS 100
-#define SETTLE_TOLD_MS 2000
-#define LOOK_NS        100000000 /* how often parked calls and signals are looked after */
-#define KERNEL_ADDR    "10.77.0.1/24"
-#define GATEWAY        "10.77.0.1"
-#define EXIT_FAILED    125
+#define SETTLE_MS 120000
 
 enum {
 	OPTION_DNS = OPTION_OWN,
+	OPTION_STACK,
 	OPTION_HELP,
+};
+
+struct command {
+	struct program program;
+	struct run run;
+	struct sandbox *sandbox;
+	const char *stack; /* of tern up; NULL: one of its own */
+	bool own;          /* an option was about a stack of its own */
 };
 
 static void help(void)
@@ -32,6 +34,11 @@ static void help(void)
 	printf("usage: tern run [OPTION...] [--] COMMAND [ARGUMENT...]\n\n"
 	       "Runs COMMAND, and all it starts, with tern's TCP in place of the kernel's.\n"
 	       "Ends when the last of them has, with COMMAND's exit status.\n\n"
+	       "  --stack NAME           on the stack that `tern up NAME` keeps, with others; "
+	       "without\n"
+	       "                         it, on one of its own, which the options from --tap on "
+	       "are "
+	       "about\n"
 	       "  --dns ADDRESS          the programs' name server (the machine's)\n"
 	       "  -v, --verbose          at the end, what was done on tern, and what on the "
 	       "kernel\n"
@@ -47,30 +54,34 @@ static void help(void)
 		tern_options_help);
 }
 
-static int take_dns(struct run *run, const char *value)
+static int take_dns(struct command *c, const char *value)
 {
 	struct tern_addr addr;
-	run->dns = value;
+	c->program.dns = value;
 	if (tern_addr_parse(value, &addr) == 0)
 		return 1;
 	fprintf(stderr, "run: --dns: \"%s\" is not an address\n", value);
 	return -1;
 }
 
-static int take(struct run *run, int opt, const char *value)
+static int take(struct command *c, int opt, const char *value)
 {
-	int rc = tern_options_take(&run->options, opt, value);
+	int rc = tern_options_take(&c->run.options, opt, value);
+	c->own |= rc > 0;
 	if (rc != 0)
 		return rc;
 	switch (opt) {
 	case 'q':
-		run->quiet = true;
+		c->program.quiet = true;
 		return 1;
 	case 'v':
-		run->verbose = true;
+		c->program.verbose = true;
 		return 1;
 	case OPTION_DNS:
-		return take_dns(run, value);
+		return take_dns(c, value);
+	case OPTION_STACK:
+		c->stack = value;
+		return 1;
 	case OPTION_HELP:
 		help();
 		return 0;
@@ -79,179 +90,90 @@ static int take(struct run *run, int opt, const char *value)
 	}
 }
 
-static int parse(struct run *run, int argc, char **argv)
+static int parse(struct command *c, int argc, char **argv)
 {
 	static const struct option options[] = {OPTIONS_LONG,
-		{"dns", required_argument, NULL, OPTION_DNS}, {"quiet", no_argument, NULL, 'q'},
+		{"dns", required_argument, NULL, OPTION_DNS},
+		{"stack", required_argument, NULL, OPTION_STACK}, {"quiet", no_argument, NULL, 'q'},
 		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, OPTION_HELP}, {0}};
 	int opt, rc;
 	while ((opt = getopt_long(argc, argv, "+qv", options, NULL)) != -1)
-		if ((rc = take(run, opt, optarg)) <= 0)
+		if ((rc = take(c, opt, optarg)) <= 0)
 			return rc;
 	if (optind == argc) {
 		fprintf(stderr, "run: wants a command; see `tern run --help`\n");
 		return -1;
 	}
-	run->command = argv + optind;
+	if (c->stack && c->own) {
+		fprintf(stderr, "run: --stack: the stack is there already: its options are for "
+				"`tern up`\n");
+		return -1;
+	}
+	c->program.command = argv + optind;
 	return 1;
 }
 
-/* A TAP that is not there yet gets the addresses this manual speaks of. */
-static void default_addresses(struct options *o)
-{
-	const char *name = strchr(o->device, ':') + 1;
-	bool ours = strcmp(o->addr, "10.77.0.2/24") == 0;
-	if (ours && !o->host.gateway)
-		o->host.gateway = GATEWAY;
-	if (ours && !o->host.device.kernel_addr && !strchr(name, '@') && if_nametoindex(name) == 0)
-		o->host.device.kernel_addr = KERNEL_ADDR;
-}
+/* --- on a stack of its own ------------------------------------------------------------- */
 
-static void raise_limits(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* --- signals --------------------------------------------------------------------------- */
-
-/* Ctrl-C reaches the program too: it decides. A second one is for us. What was sent to us alone is
- * passed on. */
 static void signalled(void *context, uint32_t events)
 {
-	struct run *run = context;
-	struct signalfd_siginfo info;
+	struct command *c = context;
+	struct program *p = &c->program;
 	(void)events;
-	while (read(run->signals, &info, sizeof info) == sizeof info) {
-		int number = (int)info.ssi_signo;
-		if (number == SIGCHLD)
-			continue; /* the loop looks */
-		bool typed = info.ssi_code == SI_KERNEL;
-		if (typed)
-			run->interrupts++;
-		else if (run->status < 0)
-			kill(run->child, number);
-		else
-			run->interrupts += 2;
-		if (run->interrupts >= 2 || (run->interrupts && run->status >= 0))
-			tern_host_stop(run->host);
+	tern_run_pass_signals(p);
+	if (p->interrupts >= 2 || (p->interrupts && p->status >= 0))
+		tern_host_stop(c->run.host);
+}
+
+static int catch_signals(struct command *c)
+{
+	if (tern_run_catch_signals(&c->program) == 0 &&
+		tern_host_watch(c->run.host, c->program.signals, EPOLLIN, signalled, c))
+		return 0;
+	fprintf(stderr, "run: signals: %s\n", strerror(errno));
+	return -1;
+}
+
+/* Takes the filter's listener; the program has said itself what went wrong, if nothing comes. */
+static int take_in(struct command *c, int end)
+{
+	struct join_message message;
+	int fds[JOIN_FDS_MAX];
+	if (!tern_join_recv(end, &message, fds) || fds[0] < 0)
+		return -1;
+	c->sandbox = tern_sandbox_new(&c->run, fds[0]);
+	if (c->sandbox)
+		return tern_join_send(end, &(struct join_message){.kind = JOIN_GO}, NULL, 0) ? 0
+											     : -1;
+	fprintf(stderr, "run: the filter's listener: %s\n", strerror(errno));
+	return -1;
+}
+
+static int spawn(struct command *c)
+{
+	int ends[2], rc;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+		fprintf(stderr, "run: %s\n", strerror(errno));
+		return -1;
 	}
-}
-
-static int catch_signals(struct run *run)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	run->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	return run->signals >= 0 &&
-			       tern_host_watch(run->host, run->signals, EPOLLIN, signalled, run)
-		       ? 0
-		       : -1;
-}
-
-/* --- running --------------------------------------------------------------------------- */
-
-static void look_after(struct run *run)
-{
-	uint64_t now = tern_host_now();
-	tern_run_reap(run);
-	tern_sock_expire(run);
-	if (now < run->sweep_at)
-		return;
-	tern_sock_sweep(run);
-	tern_run_forget_dead(run, false);
-}
-
-static int serve(struct run *run)
-{
-	struct tern_event event;
-	uint64_t look = 0;
-	while (!run->over) {
-		int rc = tern_host_wait(run->host, &event, LOOK_NS / 10);
-		if (rc == 0 && event.kind == TERN_EV_ACCEPT && event.user)
-			tern_run_arrived(event.user);
-		if (rc == TERN_ECONNABORTED)
-			return rc;
-		if (rc != 0 && rc != TERN_ETIMEDOUT) {
-			fprintf(stderr, "run: %s\n", tern_host_error());
-			return rc;
-		}
-		if (tern_host_now() >= look) {
-			look_after(run);
-			look = tern_host_now() + LOOK_NS;
-		}
+	rc = tern_run_start(&c->program, ends[1]);
+	close(ends[1]);
+	if (rc == 0 && (rc = take_in(c, ends[0])) != 0) {
+		kill(c->program.child, SIGKILL);
+		waitpid(c->program.child, NULL, 0);
 	}
-	return 0;
+	close(ends[0]);
+	return rc;
 }
 
-static void kill_all(struct run *run)
+static int serve(struct command *c)
 {
-	kill(run->child, SIGKILL);
-	fprintf(stderr, "run: interrupted\n");
-}
-
-/* Of the connections that have still something to say, the first. In FIN_WAIT_2 all is said and
- * acknowledged: that the peer says goodbye, too, is worth a moment only. */
-static unsigned unsettled(const struct run *run, struct tern_tcp_info *first)
-{
-	struct tern_tcp_info info;
-	uint32_t cursor = 0;
-	unsigned n = 0;
-	while (tern_tcp_each(tern_host_stack(run->host), &cursor, &info))
-		if (info.state >= TERN_TCP_ESTABLISHED && info.state < TERN_TCP_TIME_WAIT &&
-			info.state != TERN_TCP_FIN_WAIT_2 && n++ == 0)
-			*first = info;
-	return n;
-}
-
-static void tell_unsettled(const struct run *run, const char *what)
-{
-	struct tern_tcp_info info;
-	char peer[TERN_ENDPOINT_TEXT];
-	unsigned n = unsettled(run, &info);
-	if (n == 0 || run->quiet)
-		return;
-	fprintf(stderr,
-		"run: %s: %u connections, the first to %s in %s with %u bytes to send and %u "
-		"unacknowledged\n",
-		what, n, tern_endpoint_format(&info.remote, peer), tern_tcp_state_name(info.state),
-		info.unsent, info.unacked);
-}
-
-/* Until data and FINs are acknowledged, the time is up, or the user has had enough. */
-static void settle(struct run *run)
-{
-	unsigned before = run->interrupts;
-	struct tern_tcp_info first;
-	for (unsigned ms = 0; ms < SETTLE_MS && run->interrupts == before; ms += SETTLE_STEP_MS) {
-		if (tern_host_settle(run->host, SETTLE_STEP_MS) != TERN_ETIMEDOUT)
-			return;
-		if (ms < SETTLE_TOLD_MS)
-			continue;
-		if (unsettled(run, &first) == 0)
-			return;
-		if (ms == SETTLE_TOLD_MS)
-			tell_unsettled(run, "waiting for peers (Ctrl-C ends it)");
+	int rc = 0;
+	while (rc == 0 && !c->program.over) {
+		rc = tern_run_turn(&c->run);
+		tern_run_reap(&c->program);
 	}
-	tell_unsettled(run, "given up on peers");
-}
-
-static void finish(struct run *run)
-{
-	struct sock *sock, *next;
-	HASH_ITER(hh, run->socks, sock, next)
-	if (!sock->relay)
-		tern_sock_free(sock);
-	settle(run);
+	return rc;
 }
 
 static void tell_missed(struct run *run)
@@ -264,68 +186,50 @@ static void tell_missed(struct run *run)
 			missed);
 }
 
-static void summary(struct run *run)
+static void summary(const struct command *c)
 {
-	struct kernel_tcp k;
-	struct tern_stack *stack = run_stack(run);
+	struct tern_stack *stack = tern_host_stack(c->run.host);
 	fprintf(stderr,
 		"run: on tern: %" PRIu64 " connect, %" PRIu64 " accept; %" PRIu64
 		" segments in, %" PRIu64 " out; %" PRIu64 " calls answered\n",
-		run->connects, run->accepts, tern_counter(stack, TERN_COUNT_TcpInSegs),
-		tern_counter(stack, TERN_COUNT_TcpOutSegs), run->calls);
-	if (tern_run_kernel_tcp(run, &k) == 0)
-		fprintf(stderr,
-			"run: on the kernel: %" PRIu64 " connect, %" PRIu64 " accept; %" PRIu64
-			" segments in, %" PRIu64 " out\n",
-			k.active_opens, k.passive_opens, k.segments_in, k.segments_out);
-	else
-		fprintf(stderr, "run: on the kernel: unknown: its namespace cannot be entered\n");
+		c->sandbox->connects, c->sandbox->accepts,
+		tern_counter(stack, TERN_COUNT_TcpInSegs),
+		tern_counter(stack, TERN_COUNT_TcpOutSegs), c->sandbox->calls);
+	tern_run_tell_kernel_tcp(&c->program);
 }
 
-static int run_program(struct run *run)
+static int run_program(struct command *c)
 {
 	int rc = EXIT_FAILED;
-	tern_nif_addr(run_stack(run), tern_host_nif(run->host), &run->addr);
-	if (catch_signals(run) != 0 || tern_run_spawn(run) != 0)
+	c->program.netns = c->run.netns;
+	if (catch_signals(c) != 0 || spawn(c) != 0)
 		return rc;
-	if (serve(run) == 0) {
-		finish(run);
-		rc = run->status;
+	if (serve(c) == 0) {
+		tern_sock_leave(c->sandbox, false);
+		tern_sock_sweep(&c->run);
+		tern_run_settle(&c->run, SETTLE_MS, c->program.quiet, &c->program.interrupts);
+		rc = c->program.status;
 	} else {
-		kill_all(run);
+		tern_run_interrupt(&c->program);
 	}
-	tell_missed(run);
-	if (run->verbose)
-		summary(run);
+	tell_missed(&c->run);
+	if (c->program.verbose)
+		summary(c);
+	tern_sandbox_free(c->sandbox, false);
 	return rc;
 }
 
 int tern_command_run(int argc, char **argv)
 {
-	struct run run = {.status = -1,
-		.netns = -1,
-		.notify = -1,
-		.rendezvous = -1,
-		.diag = -1,
-		.signals = -1};
-	tern_options_init(&run.options, "run");
-	int rc = parse(&run, argc, argv);
+	struct command c = {.program = {.status = -1, .userns = -1}};
+	tern_options_init(&c.run.options, "run");
+	int rc = parse(&c, argc, argv);
 	if (rc <= 0)
 		return rc < 0 ? EXIT_USAGE : 0;
-	if (tern_run_become_root() != 0)
-		return EXIT_FAILED;
-	tern_run_options_begin(&run);
-	default_addresses(&run.options);
-	raise_limits();
-	rc = EXIT_FAILED;
-	if ((run.host = tern_options_open(&run.options))) {
-		if (run.options.control)
-			tern_control_owners(run.options.control, tern_run_owners, &run);
-		rc = run_program(&run);
-	}
-	if (tern_options_close(&run.options, stderr) != 0 && rc == 0)
+	if (c.stack)
+		return tern_run_join_stack(&c.program, c.stack);
+	rc = tern_run_open(&c.run) == 0 ? run_program(&c) : EXIT_FAILED;
+	if (tern_run_close(&c.run) != 0 && rc == 0)
 		rc = EXIT_FAILED;
-	tern_run_calls_end(&run);
-	tern_run_forget_dead(&run, true);
 	return rc;
 }

@@ -5,20 +5,19 @@
 #include <string.h>
 
 #include "tools/commands.h"
-#include "tools/control.h"
+#include "tools/rows.h"
 
 struct ss {
 	const char *stack;
-	bool all, listening, options, processes, info, memory, header, json;
+	bool tcp, udp, all, listening, options, processes, info, memory, header, json;
 	json_t *owners; /* by connection: what stands in the last column */
 };
 
 static int usage(FILE *to)
 {
 	fputs("usage: tern ss [OPTION...]\n\n"
-	      "TCP connections of a stack that runs (tern run, serve, fetch), as ss shows the "
-	      "kernel's:\n"
-	      "all but listeners and those in TIME-WAIT, unless asked for.\n\n"
+	      "TCP connections of a stack that runs (tern run, up, serve, fetch), as ss shows the\n"
+	      "kernel's: all but listeners and those in TIME-WAIT, unless asked for.\n\n"
 	      "  --stack NAME     which stack; without it, the only one that runs\n"
 	      "  -a, --all        listeners, and connections in every state\n"
 	      "  -l, --listening  listeners only: Recv-Q is what waits to be accepted, Send-Q the "
@@ -30,29 +29,15 @@ static int usage(FILE *to)
 	      "  -m, --memory     buffers\n"
 	      "  -H, --no-header  no header line\n"
 	      "  -j, --json       an array of JSON, with all there is\n"
-	      "  -t, -n           TCP, numbers: it is so anyway\n",
+	      "  -u, --udp        UDP sockets; under tern run and up, those of the programs\n"
+	      "  -t, --tcp        TCP, as without -u\n"
+	      "  -n, --numeric    numbers: it is so anyway\n",
 		to);
 	return to == stdout ? 0 : EXIT_USAGE;
 }
 
 /* --- one of them -------------------------------------------------------------------------------
  */
-
-static int64_t number(json_t *c, const char *name)
-{
-	return (int64_t)json_integer_value(json_object_get(c, name));
-}
-
-static const char *text(json_t *c, const char *name)
-{
-	const char *s = json_string_value(json_object_get(c, name));
-	return s ? s : "";
-}
-
-static bool flag(json_t *c, const char *name)
-{
-	return json_is_true(json_object_get(c, name));
-}
 
 static const char *const states[][2] = {{"ESTABLISHED", "ESTAB"}, {"SYN_RECEIVED", "SYN-RECV"},
 	{"SYN_SENT", "SYN-SENT"}, {"FIN_WAIT_1", "FIN-WAIT-1"}, {"FIN_WAIT_2", "FIN-WAIT-2"},
@@ -62,17 +47,22 @@ static const char *const states[][2] = {{"ESTABLISHED", "ESTAB"}, {"SYN_RECEIVED
 /* As ss writes it. */
 static const char *state(json_t *c)
 {
-	const char *name = text(c, "state");
+	const char *name = row_text(c, "state");
 	for (size_t i = 0; i < sizeof states / sizeof *states; i++)
 		if (strcmp(name, states[i][0]) == 0)
 			return states[i][1];
 	return name;
 }
 
+static bool is_udp(json_t *c)
+{
+	return strcmp(row_text(c, "netid"), "udp") == 0;
+}
+
 static bool wanted(const struct ss *s, json_t *c)
 {
-	const char *name = text(c, "state");
-	bool listens = strcmp(name, "LISTEN") == 0;
+	const char *name = row_text(c, "state");
+	bool listens = strcmp(name, "LISTEN") == 0 || strcmp(name, "UNCONN") == 0;
 	if (s->all)
 		return true;
 	if (s->listening || listens)
@@ -96,29 +86,29 @@ static void show_timer(json_t *c)
 	static const char *const names[][2] = {{"retransmit", "on"}, {"time-wait", "timewait"},
 		{"fin-wait-2", "timewait"}};
 	json_t *timer = json_object_get(c, "timer");
-	const char *name = text(timer, "for");
+	const char *name = row_text(timer, "for");
 	if (!timer)
 		return;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(name, names[i][0]) == 0)
 			name = names[i][1];
 	printf(" timer:(%s,", name);
-	show_time(number(timer, "left_us"));
-	printf(",%" PRId64 ")", number(c, "timeouts"));
+	show_time(row_number(timer, "left_us"));
+	printf(",%" PRId64 ")", row_number(c, "timeouts"));
 }
 
 /* How long it has been where it is: of CLOSE-WAIT, how long its program has not closed it. */
 static void show_age(json_t *c)
 {
 	printf(" since:");
-	show_time(number(c, "state_s") * 1000000);
+	show_time(row_number(c, "state_s") * 1000000);
 }
 
 static void show_memory(json_t *c)
 {
 	printf(" mem:(r%" PRId64 ",rb%" PRId64 ",o%" PRId64 ",t%" PRId64 ",tb%" PRId64 ")",
-		number(c, "unread"), number(c, "rcvbuf"), number(c, "out_of_order"),
-		number(c, "unsent") + number(c, "unacked"), number(c, "sndbuf"));
+		row_number(c, "unread"), row_number(c, "rcvbuf"), row_number(c, "out_of_order"),
+		row_number(c, "unsent") + row_number(c, "unacked"), row_number(c, "sndbuf"));
 }
 
 /* As ss, segments, and only what there is of it. */
@@ -126,66 +116,54 @@ static void print_recovery(json_t *c, int64_t mss)
 {
 	static const char *const bytes[] = {"lost", "sacked"};
 	for (unsigned i = 0; i < 2; i++)
-		if (number(c, bytes[i]))
-			printf(" %s:%" PRId64, bytes[i], (number(c, bytes[i]) + mss - 1) / mss);
-	if (number(c, "duplicates"))
-		printf(" dsack_dups:%" PRId64, number(c, "duplicates"));
-	if (number(c, "reordering") > 3)
-		printf(" reordering:%" PRId64, number(c, "reordering"));
-	if (number(c, "min_rtt_us"))
-		printf(" minrtt:%.3f", (double)number(c, "min_rtt_us") / 1000);
+		if (row_number(c, bytes[i]))
+			printf(" %s:%" PRId64, bytes[i], (row_number(c, bytes[i]) + mss - 1) / mss);
+	if (row_number(c, "duplicates"))
+		printf(" dsack_dups:%" PRId64, row_number(c, "duplicates"));
+	if (row_number(c, "reordering") > 3)
+		printf(" reordering:%" PRId64, row_number(c, "reordering"));
+	if (row_number(c, "min_rtt_us"))
+		printf(" minrtt:%.3f", (double)row_number(c, "min_rtt_us") / 1000);
 }
 
 static void show_info(json_t *c)
 {
-	int64_t mss = number(c, "mss"), cwnd = number(c, "cwnd");
-	if (flag(c, "timestamps"))
+	int64_t mss = row_number(c, "mss"), cwnd = row_number(c, "cwnd");
+	if (row_flag(c, "timestamps"))
 		printf(" ts");
-	if (flag(c, "sack"))
+	if (row_flag(c, "sack"))
 		printf(" sack");
-	if (flag(c, "ecn"))
+	if (row_flag(c, "ecn"))
 		printf(" ecn");
-	printf(" %s", text(c, "congestion"));
-	if (flag(c, "wscale"))
-		printf(" wscale:%" PRId64 ",%" PRId64, number(c, "snd_wscale"),
-			number(c, "rcv_wscale"));
-	printf(" rto:%" PRId64, number(c, "rto_us") / 1000);
-	if (number(c, "rtt_us"))
-		printf(" rtt:%.3f/%.3f", (double)number(c, "rtt_us") / 1000,
-			(double)number(c, "rttvar_us") / 1000);
+	printf(" %s", row_text(c, "congestion"));
+	if (row_flag(c, "wscale"))
+		printf(" wscale:%" PRId64 ",%" PRId64, row_number(c, "snd_wscale"),
+			row_number(c, "rcv_wscale"));
+	printf(" rto:%" PRId64, row_number(c, "rto_us") / 1000);
+	if (row_number(c, "rtt_us"))
+		printf(" rtt:%.3f/%.3f", (double)row_number(c, "rtt_us") / 1000,
+			(double)row_number(c, "rttvar_us") / 1000);
 	printf(" mss:%" PRId64 " cwnd:%" PRId64, mss, mss ? cwnd / mss : 0);
 	if (json_object_get(c, "ssthresh") && mss)
-		printf(" ssthresh:%" PRId64, number(c, "ssthresh") / mss);
-	if (number(c, "timeouts"))
-		printf(" backoff:%" PRId64, number(c, "timeouts"));
+		printf(" ssthresh:%" PRId64, row_number(c, "ssthresh") / mss);
+	if (row_number(c, "timeouts"))
+		printf(" backoff:%" PRId64, row_number(c, "timeouts"));
 	print_recovery(c, mss ? mss : 1);
 	printf(" unacked:%" PRId64 " notsent:%" PRId64 " retrans:%" PRId64 " snd_wnd:%" PRId64
 	       " rcv_wnd:%" PRId64,
-		number(c, "unacked"), number(c, "unsent"), number(c, "retransmits"),
-		number(c, "snd_wnd"), number(c, "rcv_wnd"));
+		row_number(c, "unacked"), row_number(c, "unsent"), row_number(c, "retransmits"),
+		row_number(c, "snd_wnd"), row_number(c, "rcv_wnd"));
 }
 
-/* Every address is [::], as tern has it. */
-static const char *local(json_t *c, char *room, size_t size)
+static const char *peer(json_t *c)
 {
-	const char *at = text(c, "local"), *any = "[::]:";
-	if (strncmp(at, any, strlen(any)) != 0)
-		return at;
-	snprintf(room, size, "*:%s", at + strlen(any));
-	return room;
-}
-
-static json_t *owners_of(const struct ss *s, json_t *c)
-{
-	char key[160];
-	const char *remote = text(c, "remote");
-	snprintf(key, sizeof key, "%s %s", text(c, "local"), *remote ? remote : "*");
-	return json_object_get(s->owners, key);
+	const char *at = row_text(c, "remote");
+	return *at == '\0' || strcmp(at, "*") == 0 ? "*:*" : at;
 }
 
 static void show_owners(const struct ss *s, json_t *c)
 {
-	json_t *owner, *all = owners_of(s, c);
+	json_t *owner, *all = row_owners(s->owners, c);
 	size_t i;
 	if (!all)
 		return;
@@ -193,27 +171,31 @@ static void show_owners(const struct ss *s, json_t *c)
 	json_array_foreach(all, i, owner)
 	{
 		printf("%s(\"%s\",pid=%" PRId64 ",fd=%" PRId64 ")", i ? "," : "",
-			text(owner, "program"), number(owner, "pid"), number(owner, "fd"));
+			row_text(owner, "program"), row_number(owner, "pid"),
+			row_number(owner, "fd"));
 	}
 	printf(")");
 }
 
 static void show(const struct ss *s, json_t *c)
 {
-	char room[32];
-	bool listens = strcmp(text(c, "state"), "LISTEN") == 0;
-	int64_t receive = number(c, listens ? "waiting" : "unread");
-	int64_t send = listens ? number(c, "backlog") : number(c, "unsent") + number(c, "unacked");
+	char room[ROW_LOCAL];
+	bool listens = strcmp(row_text(c, "state"), "LISTEN") == 0;
+	int64_t receive = listens ? row_number(c, "waiting") : row_unread(c);
+	int64_t send =
+		listens ? row_number(c, "backlog") : row_unsent(c) + row_number(c, "unacked");
+	if (s->tcp && s->udp)
+		printf("%-5s ", is_udp(c) ? "udp" : "tcp");
 	printf("%-10s %-6" PRId64 " %-6" PRId64 " %21s %21s", state(c), receive, send,
-		local(c, room, sizeof room), listens ? "*:*" : text(c, "remote"));
+		row_local(c, room), peer(c));
 	if (s->processes)
 		show_owners(s, c);
 	if (s->options)
 		show_timer(c);
-	if (s->options && !listens)
+	if (s->options && !listens && !is_udp(c))
 		show_age(c);
 	printf("\n");
-	if (listens || !(s->info || s->memory))
+	if (listens || is_udp(c) || !(s->info || s->memory))
 		return;
 	printf("\t");
 	if (s->memory)
@@ -223,74 +205,26 @@ static void show(const struct ss *s, json_t *c)
 	printf("\n");
 }
 
-/* --- all of them -------------------------------------------------------------------------------
- */
-
-/* Asks for all, a page at a time: what comes and goes meanwhile may be missed. */
-static int collect(const struct ss *s, json_t *all)
-{
-	char stack[CONTROL_PATH_MAX], params[40] = "{}";
-	const char *name = s->stack;
-	for (json_t *next = json_integer(0); next;) {
-		json_t *page = tern_control_ask("ss", name, "connections", params, stack);
-		json_decref(next);
-		if (!page)
-			return -1;
-		json_array_extend(all, json_object_get(page, "connections"));
-		next = json_incref(json_object_get(page, "next"));
-		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
-			(int64_t)json_integer_value(next));
-		json_decref(page);
-		name = stack;
-	}
-	return 0;
-}
-
-/* Who has what, by connection; a stack that no programs run on has nothing to say. */
-static json_t *collect_owners(const struct ss *s)
-{
-	char params[40] = "{}", stack[CONTROL_PATH_MAX];
-	json_t *by = json_object(), *owner;
-	const char *name = s->stack;
-	size_t i;
-	for (json_t *next = json_integer(0); next;) {
-		json_t *page = tern_control_ask("ss", name, "owners", params, stack);
-		json_decref(next);
-		if (!page)
-			return by;
-		json_array_foreach(json_object_get(page, "owners"), i, owner)
-		{
-			const char *key = text(owner, "connection");
-			if (!json_object_get(by, key))
-				json_object_set_new(by, key, json_array());
-			json_array_append(json_object_get(by, key), owner);
-		}
-		next = json_incref(json_object_get(page, "next"));
-		snprintf(params, sizeof params, "{\"from\":%" PRId64 "}",
-			(int64_t)json_integer_value(next));
-		json_decref(page);
-		name = stack;
-	}
-	return by;
-}
-
 static int run(struct ss *s)
 {
 	json_t *all = json_array(), *shown = json_array(), *c;
 	size_t i;
-	int rc = collect(s, all);
-	s->owners = rc == 0 && s->processes ? collect_owners(s) : NULL;
+	char stack[CONTROL_PATH_MAX];
+	int rc = s->tcp ? tern_rows_collect("ss", s->stack, all, stack) : 0;
+	if (rc == 0 && s->udp)
+		rc = tern_rows_collect_udp("ss", s->tcp ? stack : s->stack, all, stack);
+	s->owners = rc == 0 && s->processes ? tern_rows_owners("ss", stack) : NULL;
 	if (rc == 0 && s->header && !s->json)
-		printf("%-10s %-6s %-6s %21s %21s\n", "State", "Recv-Q", "Send-Q",
-			"Local Address:Port", "Peer Address:Port");
+		printf("%s%-10s %-6s %-6s %21s %21s\n", s->tcp && s->udp ? "Netid " : "", "State",
+			"Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port");
 	json_array_foreach(all, i, c)
 	{
 		if (rc != 0 || !wanted(s, c))
 			continue;
 		if (!s->json)
 			show(s, c);
-		else if (json_array_append(shown, c) == 0 && owners_of(s, c))
-			json_object_set(c, "owners", owners_of(s, c));
+		else if (json_array_append(shown, c) == 0 && row_owners(s->owners, c))
+			json_object_set(c, "owners", row_owners(s->owners, c));
 	}
 	if (rc == 0 && s->json) {
 		json_dumpf(shown, stdout, JSON_COMPACT);
@@ -309,11 +243,11 @@ int tern_command_ss(int argc, char **argv)
 		{"options", no_argument, NULL, 'o'}, {"processes", no_argument, NULL, 'p'},
 		{"info", no_argument, NULL, 'i'}, {"memory", no_argument, NULL, 'm'},
 		{"no-header", no_argument, NULL, 'H'}, {"json", no_argument, NULL, 'j'},
-		{"tcp", no_argument, NULL, 't'}, {"numeric", no_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"tcp", no_argument, NULL, 't'}, {"udp", no_argument, NULL, 'u'},
+		{"numeric", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct ss s = {.header = true};
 	int opt;
-	while ((opt = getopt_long(argc, argv, "alopimHjtnh", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "alopimHjtunh", options, NULL)) != -1)
 		switch (opt) {
 		case 'S':
 			s.stack = optarg;
@@ -343,6 +277,11 @@ int tern_command_ss(int argc, char **argv)
 			s.json = true;
 			break;
 		case 't':
+			s.tcp = true;
+			break;
+		case 'u':
+			s.udp = true;
+			break;
 		case 'n':
 			break;
 		case 'h':
@@ -352,5 +291,6 @@ int tern_command_ss(int argc, char **argv)
 		}
 	if (optind < argc)
 		return usage(stderr);
+	s.tcp |= !s.udp;
 	return run(&s);
 }

@@ -14,11 +14,15 @@ static const struct command {
 	int (*run)(int argc, char **argv);
 } commands[] = {
 	{"run", "run a program on tern's TCP", tern_command_run},
+	{"up", "keep a stack running that programs share", tern_command_up},
+	{"down", "end one that is up", tern_command_down},
+	{"ls", "list the stacks that run", tern_command_ls},
 	{"fetch", "download a URL over tern's TCP", tern_command_fetch},
 	{"serve", "serve a directory over tern's TCP", tern_command_serve},
 	{"lab", "experiments, told as stories, in virtual time", tern_command_lab},
 	{"nstat", "show the counters of a stack that runs", tern_command_nstat},
 	{"ss", "show the connections of a stack that runs", tern_command_ss},
+	{"why", "why a connection of a stack that runs does not move", tern_command_why},
 	{"wire", "join two TAPs by an impaired wire", tern_command_wire},
 	{"script", "run a packetdrill script in virtual time", tern_command_script},
 };

@@ -62,6 +62,10 @@ struct tern_ladder_style {
 	unsigned width;                 /* columns, 80..200; 0: the terminal's, else 100 */
 	enum tern_ladder_choice utf8;   /* auto: if the locale's environment says UTF-8 */
 	enum tern_ladder_choice colour; /* auto: if out is a terminal and NO_COLOR is not set */
+	/* Called before each row is printed, with the time at which it was complete, in ns of the
+	 * stack's clock; may be NULL. */
+	void (*pace)(void *context, uint64_t at);
+	void *pace_context;
 };
 
 /* Prints what was kept so far, oldest connection first. Returns how many connections that were;

@@ -40,7 +40,9 @@ struct tern_relay_opts {
 	void *context;
 	/* The descriptor is an AF_UNIX stream with one byte in it that is nobody's. The relay
 	 * always leaves the last byte unread, passed on or not: so closing on an error looks like a
-	 * reset to the other end, whatever was read before, and never like an end of file. */
+	 * reset to the other end, whatever was read before, and never like an end of file. A byte
+	 * that the other end sends with MSG_OOB becomes urgent data, and urgent data such a byte.
+	 */
 	bool keep_last;
 };
 

@@ -115,6 +115,10 @@ ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn,
  */
 ptrdiff_t tern_tcp_read(struct tern_stack *stack, struct tern_conn conn, void *data, size_t len);
 
+/* Bytes to be read up to and including the peer's last urgent one, which stays in line (RFC 6093);
+ * 0 if none is still to come. */
+uint32_t tern_tcp_urgent(const struct tern_stack *stack, struct tern_conn conn);
+
 /*
  * The same without copying. peek lends the readable bytes as at most max spans and returns how
  * many spans (0 when there are none); consume takes n of the bytes away. room lends up to len bytes
@@ -175,7 +179,7 @@ int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *use
 struct tern_tcp_info {
 	enum tern_tcp_state state;
 	uint32_t state_age; /* s, since it came into it: of CLOSE_WAIT, how long the program has not
-			       closed */
+			       closed; of LISTEN, since its accept queue is full, 0 if it is not */
 	int error;          /* 0, or why it died */
 	struct tern_endpoint local, remote;
 	uint32_t iss, irs;                  /* initial sequence numbers */
@@ -209,6 +213,24 @@ struct tern_tcp_info {
 	 * "time-wait" or "fin-wait-2"; NULL: nothing of these. */
 	const char *timer;
 	uint64_t timer_left;
+	/* Why it stands still. */
+	bool orphan;     /* the application has closed it */
+	bool unaccepted; /* a listener's still: half-open, or in its accept queue */
+	bool nodelay, cork;
+	/* What keeps unsent bytes back: "window" (the peer's), "cwnd", "nagle", "cork",
+	 * "pacing" (the next burst has still to come), "neighbour" (its address is not known yet)
+	 * or "device" (to be pulled); NULL: nothing. */
+	const char *held_by;
+	uint32_t retries_max; /* backoff at which it is given up; 0: never */
+	uint32_t unanswered;  /* timeouts and probes since the peer was last heard */
+	uint32_t keepalive_probes, keepalive_probes_max; /* unanswered; given up at */
+	/* ns since the oldest unacknowledged byte was sent, or the peer's window was found shut;
+	 * known from the first timeout or probe on, else 0. */
+	uint64_t stalled_age;
+	uint64_t heard_age;  /* ns since the last acceptable segment; TERN_NEVER: not known */
+	uint64_t unread_age; /* ns since the application last took bytes, or those there are
+				came; 0: it has taken all, TERN_NEVER: not known */
+	uint32_t queue_age;  /* LISTEN: s that the first in its accept queue has waited */
 	void *user;
 };
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out);

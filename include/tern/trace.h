@@ -137,10 +137,12 @@ struct tern_trace {
 	uint64_t now; /* ns */
 	int nif;      /* FRAME_*, SEGMENT_*, DROP: interface; else -1 */
 	bool has_conn;
+	uint32_t captured; /* FRAME_*: bytes there are of the frame, where not all are (only what a
+			      recorder tells again is cut short); 0: all */
 	struct tern_trace_conn conn; /* as it stands after the event; local and remote also for
 					segments of no connection */
 	union {
-		const struct tern_frame *frame; /* FRAME_*: lent */
+		const struct tern_frame *frame; /* FRAME_*: lent; FRAME_IN's until FRAME_DONE */
 		struct tern_segment segment;    /* SEGMENT_* */
 		struct {
 			enum tern_tcp_state from, to;

@@ -47,6 +47,17 @@ int tern_udp_endpoint(const struct tern_stack *stack, struct tern_udp udp,
 	struct tern_endpoint *local);
 int tern_udp_close(struct tern_stack *stack, struct tern_udp udp);
 
+struct tern_udp_info {
+	struct tern_endpoint local;
+	struct tern_endpoint remote; /* all zero unless it is connected */
+	uint32_t queued;             /* bytes waiting to be read, bookkeeping included */
+	uint32_t rcvbuf;             /* and how many may */
+	void *user;
+};
+/* Walks all sockets: start with *cursor 0; false at the end. Opening and closing meanwhile is
+ * allowed. */
+bool tern_udp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_udp_info *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -243,6 +243,20 @@ int tern_udp_endpoint(const struct tern_stack *stack, struct tern_udp handle,
 	return 0;
 }
 
+bool tern_udp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern_udp_info *out)
+{
+	const struct udp_socket *s = tern_pool_next(&tern_stack_udp_const(stack)->sockets, cursor);
+	if (!s)
+		return false;
+	*out = (struct tern_udp_info){.local = s->local,
+		.remote = s->remote,
+		.queued = s->queued,
+		.rcvbuf = s->rcvbuf,
+		.user = s->user};
+	++*cursor;
+	return true;
+}
+
 /* --- sending */
 
 static int take_error(struct udp_socket *s)

@@ -3,13 +3,15 @@
  * from an address and port that nobody has.
  *
  * usage: flood INTERFACE DEST-MAC DEST-ADDRESS PORT RATE SECONDS
- * Prints how many were sent, and how many a second.
+ * SIGTERM ends it sooner. Prints how many the interface took, how many a second, and how many a
+ * second it was offered.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <signal.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -28,6 +30,13 @@ struct frame {
 	struct tcphdr tcp;
 	uint8_t options[20];
 } __attribute__((packed));
+
+static volatile sig_atomic_t over;
+
+static void end(int number)
+{
+	over = number;
+}
 
 static double now(void)
 {
@@ -93,7 +102,7 @@ int main(int argc, char **argv)
 	struct mmsghdr messages[BATCH];
 	struct iovec vectors[BATCH];
 	unsigned char mac[6];
-	uint64_t seed = 88172645463325252u, sent = 0;
+	uint64_t seed = 88172645463325252u, sent = 0, offered = 0;
 	double rate = atof(argv[5]), seconds = atof(argv[6]);
 	int fd = socket(AF_PACKET, SOCK_RAW, 0), one = 1;
 	struct sockaddr_ll to = {.sll_family = AF_PACKET,
@@ -113,22 +122,23 @@ int main(int argc, char **argv)
 		messages[i].msg_hdr.msg_iov = &vectors[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
+	signal(SIGTERM, end);
 	double began = now(), t;
-	while ((t = now() - began) < seconds) {
-		if ((double)sent > t * rate) {
+	while ((t = now() - began) < seconds && !over) {
+		if ((double)offered > t * rate) {
 			usleep(100);
 			continue;
 		}
 		for (int i = 0; i < BATCH; i++)
 			make(&frames[i], &seed, inet_addr(argv[3]), (uint16_t)atoi(argv[4]));
 		int n = sendmmsg(fd, messages, BATCH, 0);
-		if (n > 0)
-			sent += (uint64_t)n;
-		else if (errno != ENOBUFS && errno != EAGAIN) {
+		sent += n > 0 ? (uint64_t)n : 0;
+		offered += n > 0 ? (uint64_t)n : 1; /* the first found no room */
+		if (n <= 0 && errno != ENOBUFS && errno != EAGAIN) {
 			perror("flood");
 			return 1;
 		}
 	}
-	printf("%llu %.0f\n", (unsigned long long)sent, (double)sent / seconds);
+	printf("%llu %.0f %.0f\n", (unsigned long long)sent, (double)sent / t, (double)offered / t);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -82,7 +83,8 @@ static void still_served(int port)
 
 static const int calls[] = {SYS_socket, SYS_bind, SYS_connect, SYS_listen, SYS_accept, SYS_accept4,
 	SYS_getsockname, SYS_getpeername, SYS_shutdown, SYS_setsockopt, SYS_getsockopt, SYS_ioctl,
-	SYS_close, SYS_dup, SYS_read, SYS_write};
+	SYS_close, SYS_dup, SYS_read, SYS_write, SYS_sendto, SYS_recvfrom, SYS_epoll_create1,
+	SYS_epoll_ctl};
 
 static uint8_t *page; /* readable and writable; the one after it is not there */
 
@@ -150,11 +152,18 @@ static void *wild(void *arg)
 		}
 		if (nr == SYS_setsockopt || nr == SYS_getsockopt)
 			a[1] = rnd(&seed) % 3 ? (rnd(&seed) % 2 ? SOL_SOCKET : IPPROTO_TCP) : a[1];
-		if ((nr == SYS_read || nr == SYS_write) && a[2] > 4096)
+		bool bytes =
+			nr == SYS_read || nr == SYS_write || nr == SYS_sendto || nr == SYS_recvfrom;
+		if (bytes && a[2] > 4096)
 			a[2] = 4096;
-		if (nr == SYS_read || nr == SYS_write || nr == SYS_accept || nr == SYS_accept4 ||
-			nr == SYS_connect)
+		if (bytes || nr == SYS_accept || nr == SYS_accept4 || nr == SYS_connect)
 			fcntl((int)a[0], F_SETFL, O_NONBLOCK);
+		if (nr == SYS_epoll_create1)
+			a[0] = 0;
+		if (nr == SYS_epoll_ctl) {
+			a[1] = EPOLL_CTL_ADD + rnd(&seed) % 3;
+			a[2] = 3 + rnd(&seed) % 60;
+		}
 		memset(page + rnd(&seed) % 4000, (int)rnd(&seed), 16);
 		syscall(nr, a[0], a[1], a[2], a[3], a[4]);
 	}

@@ -186,7 +186,11 @@ def case_control_socket():
         require(json.loads(ask(path, good % 7))["result"]["protocol"] == 1, "no version")
         for line, code in ((b"nonsense\n", -32700), (b"[]\n", -32600), (b'{"method":"version"}\n', -32600),
                            (b'{"jsonrpc":"2.0","id":1,"method":"x"}\n', -32601),
-                           (b'{"jsonrpc":"2.0","id":1,"method":"connections","params":{"from":-1}}\n', -32602)):
+                           (b'{"jsonrpc":"2.0","id":1,"method":"connections","params":{"from":-1}}\n', -32602),
+                           *((b'{"jsonrpc":"2.0","id":1,"method":"record"%s}\n' % bad, -32602) for bad in (
+                               b'', b',"params":{}', b',"params":{"local":"x","remote":"y"}', b',"params":[]',
+                               b',"params":{"local":"10.0.0.1:1","remote":"10.0.0.2:2","as":"song"}',
+                               b',"params":{"local":"10.0.0.1:1","remote":"10.0.0.2:2","width":10}'))):
             require(json.loads(ask(path, line))["error"]["code"] == code, f"{line} is not {code}")
         require(ask(path, b"x" * 5000) == b"", "a line without an end was listened to")
         deaf = dial(path)

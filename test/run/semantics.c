@@ -113,6 +113,20 @@ static int listener(void)
 	return fd;
 }
 
+/* A listener that has no room for the next connection. */
+static int full_listener(void)
+{
+	int l = tcp();
+	bind_to(l, "127.0.0.1", 0);
+	listen(l, 0);
+	for (int i = 0; i < 3; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		dial_from(fd, "127.0.0.1", port_of(l));
+		settle();
+	}
+	return l;
+}
+
 struct pair {
 	int l, c, s;
 };
@@ -154,6 +168,22 @@ static int poll_for(int fd, int ms)
 }
 
 #define P(fd) show_events("poll " #fd, poll_for(fd, 0))
+
+static int wait_for(int ep, int ms, uint32_t *events)
+{
+	struct epoll_event ev = {0};
+	int n = epoll_wait(ep, &ev, 1, ms);
+	*events = ev.events;
+	return n;
+}
+
+static void e(const char *what, int ep)
+{
+	uint32_t events;
+	int n = wait_for(ep, 60, &events);
+	printf("%s %d", what, n);
+	show_events("", n > 0 ? (int)events : 0);
+}
 
 static void fill(int fd)
 {
@@ -283,6 +313,104 @@ static void t_connect_again(void)
 	printf("%d\n", port_of(fd) == own);
 }
 
+/* The second open is the same socket's: behind its duplicates and in epoll sets, too. */
+static void t_connect_again_elsewhere(void)
+{
+	int l = listener(), port = port_of(l), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int d = dup(fd), level = epoll_create1(0), edge = epoll_create1(0), once = epoll_create1(0);
+	int other = epoll_create1(0);
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT, .data.u64 = 0x123456789abcdef};
+	close(l);
+	R(dial_from(fd, "127.0.0.1", port));
+	poll_for(fd, 1000);
+	R(dial_from(fd, "127.0.0.1", port));
+	R(epoll_ctl(level, EPOLL_CTL_ADD, d, &ev));
+	ev.events |= EPOLLET;
+	R(epoll_ctl(edge, EPOLL_CTL_ADD, fd, &ev));
+	ev.events = EPOLLIN | EPOLLONESHOT;
+	R(epoll_ctl(once, EPOLL_CTL_ADD, fd, &ev));
+	R(epoll_ctl(other, EPOLL_CTL_ADD, 0, &ev));
+	epoll_wait(edge, &ev, 1, 0);
+	epoll_wait(once, &ev, 1, 0);
+	ev.events = EPOLLIN | EPOLLONESHOT;
+	R(epoll_ctl(once, EPOLL_CTL_MOD, fd, &ev));
+	l = listener();
+	R(dial_from(d, "127.0.0.1", port_of(l)));
+	settle();
+	e("level", level);
+	e("level", level);
+	e("edge", edge);
+	e("edge", edge);
+	int s = FD(accept(l, NULL, NULL));
+	P(fd);
+	P(d);
+	R(write(fd, "fd", 2));
+	R(read(s, buf, 100));
+	R(write(d, "d", 1));
+	R(read(s, buf, 100));
+	R(write(s, "back", 4));
+	settle();
+	R(epoll_wait(once, &ev, 1, 0));
+	printf("%llx\n", (unsigned long long)ev.data.u64);
+	ev.events = EPOLLIN;
+	R(epoll_ctl(level, EPOLL_CTL_MOD, d, &ev));
+	R(epoll_ctl(level, EPOLL_CTL_DEL, fd, &ev));
+	R(epoll_ctl(edge, EPOLL_CTL_DEL, fd, &ev));
+	R(read(d, buf, 100));
+	R(close(fd));
+	R(write(d, "still", 5));
+	R(read(s, buf, 100));
+	e("level", level);
+	R(close(d));
+	e("level", level);
+	R(read(s, buf, 100));
+}
+
+static int disconnect(int fd)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int rc = connect(fd, &none, sizeof none);
+	settle();
+	return rc;
+}
+
+static void t_disconnect(void)
+{
+	struct pair p = pair();
+	int ep = epoll_create1(0), fd = tcp();
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct sockaddr_in sin;
+	socklen_t len = sizeof sin;
+	R(disconnect(fd));
+	R(epoll_ctl(ep, EPOLL_CTL_ADD, p.c, &ev));
+	R(write(p.c, "lost?", 5));
+	R(disconnect(p.c));
+	R(!!(poll_for(p.c, 0) & POLLHUP));
+	R(getpeername(p.c, (struct sockaddr *)&sin, &len));
+	P(p.s);
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	int s = FD(accept(p.l, NULL, NULL));
+	R(write(s, "again", 5));
+	e("again", ep);
+	R(read(p.c, buf, 100));
+	int port = port_of(p.l), waits = tcp();
+	R(dial_from(waits, "127.0.0.1", port));
+	R(disconnect(p.l));
+	P(waits);
+	R(dial_from(fd, "127.0.0.1", port));
+	R(accept(p.l, NULL, NULL));
+	R(bind_to(p.l, "127.0.0.1", port));
+	R(listen(p.l, 1));
+	R(dial_from(fd, "127.0.0.1", port));
+	int l = full_listener(), slow = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	R(dial_from(slow, "127.0.0.1", port_of(l)));
+	R(disconnect(slow));
+	R(!!(poll_for(slow, 0) & POLLHUP));
+	fcntl(slow, F_SETFL, 0);
+	R(dial_from(slow, "127.0.0.1", port));
+}
+
 static void t_connect_interrupted(void)
 {
 	int l = tcp(), first = tcp(), second = tcp(), fd = tcp();
@@ -311,18 +439,56 @@ static void t_connect_interrupted(void)
 
 static void t_connect_timeout(void)
 {
-	int l = tcp(), fds[4];
-	R(bind_to(l, "127.0.0.1", 0));
-	R(listen(l, 0));
-	for (int i = 0; i < 3; i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		dial_from(fds[i], "127.0.0.1", port_of(l));
-		settle();
-	}
+	int l = full_listener(), fd = tcp();
 	struct timeval tv = {0, 200000};
-	fds[3] = tcp();
-	R(setsockopt(fds[3], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
-	R(dial_from(fds[3], "127.0.0.1", port_of(l)));
+	R(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+}
+
+/* The connection that came from that port, when its SYN was sent again. */
+static int accept_from(int l, int port)
+{
+	struct sockaddr_in from;
+	nonblock(l);
+	for (int i = 0; i < 100; i++) {
+		socklen_t len = sizeof from;
+		int s = accept(l, (struct sockaddr *)&from, &len);
+		if (s >= 0 && ntohs(from.sin_port) == port)
+			return s;
+		usleep(s < 0 ? 50000 : 0);
+	}
+	return -1;
+}
+
+static void t_connect_write_early(void)
+{
+	int l = full_listener(), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct timeval tv = {0, 50000};
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	R(write(fd, "early", 5));
+	R(send(fd, "e", 1, MSG_NOSIGNAL));
+	P(fd);
+	R(recv(fd, buf, 10, 0));
+	fcntl(fd, F_SETFL, 0);
+	R(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
+	R(write(fd, "early", 5));
+	tv.tv_usec = 0;
+	R(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
+	alarm_in(50000, 0);
+	R(write(fd, "early", 5));
+	P(fd);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(write(fd, "waited", 6) == 6 ? 0 : 1);
+	int s = FD(accept_from(l, port_of(fd))), status;
+	R(read(s, buf, 100));
+	waitpid(pid, &status, 0);
+	printf("%d\n", status);
+	P(fd);
+	R(write(fd, "on", 2));
+	R(read(s, buf, 100));
+	fill(fd);
+	printf("%d\n", (int)read(s, buf, sizeof buf) > 60000);
 }
 
 static void t_connect_addresses(void)
@@ -612,6 +778,192 @@ static void t_bulk(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* --- urgent data --------------------------------------------------------------------------- */
+
+static int urgent(int fd, const char *text)
+{
+	int n = (int)send(fd, text, strlen(text), MSG_OOB);
+	settle();
+	return n;
+}
+
+static int mark(int fd)
+{
+	int at = -1;
+	return ioctl(fd, SIOCATMARK, &at) == 0 ? at : -1;
+}
+
+static void show(const char *what, int fd, int flags)
+{
+	memset(buf, 0, 100);
+	ssize_t n = recv(fd, buf, 100, flags | MSG_DONTWAIT);
+	if (n < 0)
+		printf("%s: %s\n", what, strerrorname_np(errno));
+	else
+		printf("%s: %d \"%s\"\n", what, (int)n, buf);
+}
+
+static void t_urgent(void)
+{
+	struct pair p = pair();
+	int ends[2][2] = {{p.c, p.s}, {p.s, p.c}};
+	for (int i = 0; i < 2; i++) {
+		int from = ends[i][0], to = ends[i][1];
+		R(mark(to));
+		R(recv(to, buf, 1, MSG_OOB));
+		R(write(from, "before", 6));
+		R(urgent(from, "!"));
+		R(write(from, "after", 5));
+		settle();
+		P(to);
+		R(mark(to));
+		show("peek", to, MSG_PEEK);
+		show("read", to, 0);
+		R(mark(to));
+		show("urgent, looked at", to, MSG_OOB | MSG_PEEK);
+		show("urgent", to, MSG_OOB);
+		R(recv(to, buf, 1, MSG_OOB));
+		P(to);
+		R(mark(to));
+		show("read", to, 0);
+		R(mark(to));
+		P(to);
+		R(urgent(from, "abc!"));
+		show("urgent first", to, MSG_OOB);
+		show("read", to, 0);
+		show("read", to, 0);
+		R(urgent(from, "a?"));
+		R(urgent(from, "b!"));
+		show("the first of two", to, 0);
+		R(mark(to));
+		show("the second", to, MSG_OOB);
+		R(write(from, "on", 2));
+		settle();
+		show("read", to, 0);
+		R(urgent(from, "unread"));
+		show("read", to, 0);
+		R(write(from, "on", 2));
+		settle();
+		show("past it", to, 0);
+		R(recv(to, buf, 1, MSG_OOB));
+		P(to);
+	}
+	R(urgent(p.c, "last!"));
+	R(shutdown(p.c, SHUT_WR));
+	settle();
+	show("read", p.s, 0);
+	show("urgent", p.s, MSG_OOB);
+	show("the end", p.s, 0);
+}
+
+static void t_urgent_inline(void)
+{
+	int l = listener(), c = tcp();
+	R(get(c, SOL_SOCKET, SO_OOBINLINE));
+	R(set(l, SOL_SOCKET, SO_OOBINLINE, 1));
+	R(dial_from(c, "127.0.0.1", port_of(l)));
+	int s = accept(l, NULL, NULL);
+	R(get(s, SOL_SOCKET, SO_OOBINLINE));
+	R(set(c, SOL_SOCKET, SO_OOBINLINE, 7));
+	R(get(c, SOL_SOCKET, SO_OOBINLINE));
+	int ends[2][2] = {{c, s}, {s, c}};
+	for (int i = 0; i < 2; i++) {
+		int from = ends[i][0], to = ends[i][1], n;
+		R(write(from, "before", 6));
+		R(urgent(from, "!"));
+		R(write(from, "after", 5));
+		settle();
+		P(to);
+		R(ioctl(to, FIONREAD, &n));
+		printf("%d\n", n);
+		show("urgent", to, MSG_OOB);
+		show("read", to, 0);
+		R(mark(to));
+		P(to);
+		show("read", to, 0);
+		R(mark(to));
+		P(to);
+		R(urgent(from, "abc!"));
+		show("read", to, 0);
+		show("read", to, 0);
+		P(to);
+	}
+	R(mark(l));
+	dial_from(tcp(), "127.0.0.1", port_of(l));
+	settle();
+	R(mark(l));
+}
+
+static volatile sig_atomic_t urgent_signals;
+
+static void on_urgent(int number)
+{
+	(void)number;
+	urgent_signals++;
+}
+
+static void t_urgent_signal(void)
+{
+	struct pair p = pair();
+	signal(SIGURG, on_urgent);
+	R(fcntl(p.s, F_SETOWN, getpid()));
+	R(write(p.c, "a", 1));
+	settle();
+	printf("%d\n", (int)urgent_signals);
+	R(urgent(p.c, "!"));
+	printf("%d\n", (int)urgent_signals);
+	fd_set except;
+	struct timeval tv = {0, 0};
+	FD_ZERO(&except);
+	FD_SET(p.s, &except);
+	R(select(p.s + 1, NULL, NULL, &except, &tv));
+	int ep = epoll_create1(0);
+	struct epoll_event ev = {.events = EPOLLPRI};
+	R(epoll_ctl(ep, EPOLL_CTL_ADD, p.s, &ev));
+	e("except", ep);
+	show("urgent", p.s, MSG_OOB);
+	e("except", ep);
+	R(urgent(p.c, "!"));
+	printf("%d\n", (int)urgent_signals);
+	e("except", ep);
+}
+
+/* Urgent bytes in the midst of many, at whatever rate each end goes: none is lost, and each is
+ * where it was sent. */
+static void t_urgent_in_bulk(void)
+{
+	struct pair p = pair();
+	enum {
+		ROUNDS = 400
+	};
+	set(p.s, SOL_SOCKET, SO_OOBINLINE, 1);
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < ROUNDS; i++) {
+			memset(buf, '.', sizeof buf);
+			for (int left = i * 97 % 50000; left > 0;)
+				left -= (int)write(p.c, buf, (size_t)left);
+			send(p.c, "!", 1, MSG_OOB);
+		}
+		_exit(0);
+	}
+	close(p.c);
+	long at = 0, next = 0, urgents = 0, wrong = 0;
+	ssize_t n;
+	int round = 0;
+	next = 0;
+	while ((n = read(p.s, buf, 20000)) > 0)
+		for (ssize_t i = 0; i < n; i++, at++) {
+			bool expected = at == next;
+			if (expected)
+				next = at + 1 + ++round * 97 % 50000;
+			urgents += buf[i] == '!';
+			wrong += (buf[i] == '!') != expected;
+		}
+	printf("%ld bytes, %ld urgent, %ld wrong, end %d\n", at, urgents, wrong, (int)n);
+	waitpid(pid, NULL, 0);
+}
+
 static void t_sendfile_splice_tee(void)
 {
 	struct pair p = pair();
@@ -686,22 +1038,6 @@ static void t_backpressure(void)
 }
 
 /* --- readiness -------------------------------------------------------------------------- */
-
-static int wait_for(int ep, int ms, uint32_t *events)
-{
-	struct epoll_event ev = {0};
-	int n = epoll_wait(ep, &ev, 1, ms);
-	*events = ev.events;
-	return n;
-}
-
-static void e(const char *what, int ep)
-{
-	uint32_t events;
-	int n = wait_for(ep, 60, &events);
-	printf("%s %d", what, n);
-	show_events("", n > 0 ? (int)events : 0);
-}
 
 static void t_epoll(void)
 {
@@ -970,7 +1306,7 @@ static void t_listener_closed(void)
 	int l = listener(), port = port_of(l), c = tcp();
 	R(dial_from(c, "127.0.0.1", port));
 	R(close(l));
-	usleep(1300000);
+	settle();
 	P(c);
 	R(read(c, buf, 1));
 	int d = tcp();
@@ -1060,6 +1396,54 @@ static void t_scm_rights(void)
 	R(read(d, buf, 100));
 	waitpid(pid, NULL, 0);
 	R(read(d, buf, 100));
+}
+
+/* TCP carries no descriptors: the bytes go alone. */
+static void t_rights_ignored(void)
+{
+	struct pair p = pair();
+	R(write(p.c, "before", 6));
+	send_fd(p.c, p.l);
+	R(write(p.c, "after", 5));
+	settle();
+	R(read(p.s, buf, 100));
+}
+
+/* While it opens, the descriptor that was connected goes away: another stays, or a copy is on its
+ * way to another process. */
+static void t_connect_moves(void)
+{
+	int l = full_listener(), fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	int moved = fcntl(fd, F_DUPFD, 200), way[2], go[2];
+	R(close(fd));
+	int s = FD(accept_from(l, port_of(moved)));
+	settle();
+	P(moved);
+	R(write(moved, "moved", 5));
+	R(read(s, buf, 100));
+	l = full_listener();
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	R(dial_from(fd, "127.0.0.1", port_of(l)));
+	int port = port_of(fd);
+	socketpair(AF_UNIX, SOCK_STREAM, 0, way);
+	pipe(go);
+	send_fd(way[0], fd);
+	R(close(fd));
+	pid_t pid = fork();
+	if (pid == 0) {
+		read(go[0], buf, 1);
+		int got = receive_fd(way[1]);
+		struct pollfd p = {.fd = got, .events = POLLOUT};
+		poll(&p, 1, 5000);
+		_exit(write(got, "passed on", 9) == 9 ? 0 : 1);
+	}
+	s = FD(accept_from(l, port));
+	settle();
+	write(go[1], "x", 1);
+	fcntl(s, F_SETFL, 0);
+	R(read(s, buf, 100));
+	waitpid(pid, NULL, 0);
 }
 
 static void *accept_in_thread(void *arg)
@@ -1263,8 +1647,11 @@ static const struct {
 	T(connect_refused),
 	T(connect_nonblocking),
 	T(connect_again),
+	T(connect_again_elsewhere),
+	T(disconnect),
 	T(connect_interrupted),
 	T(connect_timeout),
+	T(connect_write_early),
 	T(connect_addresses),
 	T(listen_again),
 	T(accept_waits),
@@ -1277,6 +1664,10 @@ static const struct {
 	T(waitall),
 	T(timeouts),
 	T(bulk),
+	T(urgent),
+	T(urgent_inline),
+	T(urgent_signal),
+	T(urgent_in_bulk),
 	T(sendfile_splice_tee),
 	T(outq),
 	T(backpressure),
@@ -1297,6 +1688,8 @@ static const struct {
 	T(listener_closed),
 	T(dup_fork_exec),
 	T(scm_rights),
+	T(rights_ignored),
+	T(connect_moves),
 	T(threads),
 	T(what_it_is),
 	T(tcp_options),

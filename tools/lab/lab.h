@@ -3,13 +3,15 @@
  * experiment plays it, says what should be seen, and looks whether it was:
  *
  *	world.c     the two hosts, the wire, time; what may be lost on purpose
+ *	pace.c      how fast it is told (--realtime)
  *	story.c     paragraphs in two languages, queues drawn over time, ladders, verdicts
  *	layers.c    experiments on what goes over the wire: every header, field by field
  *	door.c      experiments on opening: handshake, SYN timeout, floods, the accept queue
  *	data.c      on carrying: retransmission, windows, keepalive
  *	close.c     on ending: four ways of closing, TIME_WAIT, CLOSE_WAIT, resets
  *
- * Nothing in it knows the time or the machine: the same experiment prints the same, always.
+ * Nothing in it but pace.c knows the time or the machine: the same experiment prints the same,
+ * always.
  */
 #ifndef TOOLS_LAB_LAB_H
 #define TOOLS_LAB_LAB_H
@@ -57,6 +59,7 @@ struct lab {
 	const struct lab_opts *opts;
 	struct lab_host host[LAB_HOSTS];
 	uint64_t now, began;
+	uint64_t wall_began; /* on the machine's clock */
 	/* Whether the wire eats this frame, from that host; NULL: it eats none. */
 	bool (*eat)(struct lab *lab, unsigned from, const struct tern_frame *frame);
 	int counter; /* for eat */
@@ -77,6 +80,7 @@ struct lab {
 
 struct lab_opts {
 	bool json, zh;
+	double speed; /* virtual seconds a second; 0: at once */
 	const char *pcap;
 	const char *settings[LAB_SETTINGS]; /* "name=value", both hosts */
 	unsigned setting_count;
@@ -127,6 +131,12 @@ int lab_flags(const struct tern_frame *frame);
 #define LAB_SYN 2
 #define LAB_RST 4
 #define LAB_ACK 16
+
+/* --- pace.c */
+void lab_pace_begin(struct lab *lab);
+/* Waits until the story may tell what happened then (ns, since the beginning). May end the process,
+ * in order: the user has had enough. */
+void lab_pace(const struct lab *lab, uint64_t at);
 
 /* --- story.c */
 void lab_title(const struct lab *lab, const struct experiment *e);

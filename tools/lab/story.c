@@ -40,6 +40,7 @@ void lab_tell(const struct lab *lab, struct text text, ...)
 	va_list args;
 	if (lab->opts->json)
 		return;
+	lab_pace(lab, lab_now(lab));
 	va_start(args, text);
 	vsnprintf(line, sizeof line, in(lab, text), args);
 	va_end(args);
@@ -74,6 +75,7 @@ void lab_draw(const struct lab *lab, struct text title, const struct lab_sample 
 	printf("%s\n", in(lab, title));
 	for (unsigned k = 0; k < DRAWN && k < n; k++) {
 		unsigned i = n <= DRAWN ? k : (unsigned)((uint64_t)k * (n - 1) / (DRAWN - 1));
+		lab_pace(lab, samples[i].at);
 		unsigned bar = (unsigned)((uint64_t)samples[i].value * BAR / most);
 		printf("%8.1f s |", (double)samples[i].at / 1e9);
 		for (unsigned b = 0; b < bar; b++)
@@ -84,9 +86,18 @@ void lab_draw(const struct lab *lab, struct text title, const struct lab_sample 
 	printf("\n");
 }
 
+static void pace_row(void *context, uint64_t at)
+{
+	const struct lab *lab = context;
+	lab_pace(lab, at - lab->began);
+}
+
 void lab_show_ladder(struct lab *lab)
 {
-	static const struct tern_ladder_style style = {.width = 100, .utf8 = TERN_LADDER_YES};
+	struct tern_ladder_style style = {.width = 100,
+		.utf8 = TERN_LADDER_YES,
+		.pace = pace_row,
+		.pace_context = lab};
 	if (lab->opts->json)
 		return;
 	tern_ladder_print(lab->ladder, stdout, &style);
@@ -126,6 +137,7 @@ bool lab_verdict(const struct lab *lab, const struct experiment *e)
 		print_json(lab, e, all);
 		return all;
 	}
+	lab_pace(lab, lab_now(lab));
 	for (unsigned i = 0; i < lab->expectations; i++)
 		printf("%s %s\n",
 			lab->expected[i].ok ? "  seen:" : "  NOT SEEN:", lab->expected[i].text);

@@ -104,6 +104,7 @@ static int record(struct lab *lab)
 int lab_open(struct lab *lab, const struct experiment *e, const struct lab_opts *opts)
 {
 	*lab = (struct lab){.opts = opts, .now = BEGINNING, .began = BEGINNING};
+	lab_pace_begin(lab);
 	if (make_host(lab, CLIENT, e->ethernet) != 0 || make_host(lab, SERVER, e->ethernet) != 0)
 		return fprintf(stderr, "lab: out of memory\n"), -1;
 	for (unsigned i = 0; i < opts->setting_count; i++)

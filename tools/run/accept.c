@@ -127,6 +127,7 @@ static void post_tokens(struct group *group)
 
 void tern_run_check_listeners(struct run *run, uint16_t port)
 {
+	tern_run_hear_closed(run);
 	for (struct group *g = run->groups, *next; g; g = next) {
 		struct tern_endpoint at;
 		next = g->next;
@@ -135,7 +136,7 @@ void tern_run_check_listeners(struct run *run, uint16_t port)
 			continue;
 		for (struct sock *s = g->members, *after; s; s = after) {
 			after = s->next_member;
-			if (!tern_sock_alive(s))
+			if (s->watch < 0 && !tern_sock_alive(s))
 				tern_sock_free(s); /* with the last, the group */
 		}
 	}
@@ -182,7 +183,7 @@ void tern_run_listen_end(struct sock *sock)
 	if (sock->next_member)
 		sock->next_member->member_link = sock->member_link;
 	while (sock->parked) {
-		tern_run_answer(sock->run, sock->parked->id, refuse(EINVAL));
+		tern_run_answer(sock->parked->sandbox, sock->parked->id, refuse(EINVAL));
 		tern_sock_unpark(sock->parked);
 	}
 	if (group->members)
@@ -232,14 +233,24 @@ static int name_it(struct sock *sock, int fd)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNIX};
 	socklen_t len = sizeof name;
-	if (sock->name_len == 0 && bind(fd, (struct sockaddr *)&name, sizeof name.ss_family) != 0)
+	if (bind(fd, (struct sockaddr *)&name, sizeof name.ss_family) != 0)
 		return errno;
 	if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
 		len - sizeof name.ss_family > sizeof sock->name)
 		return ENOBUFS;
 	sock->name_len = (unsigned)(len - sizeof name.ss_family);
 	memcpy(sock->name, (char *)&name + sizeof name.ss_family, sock->name_len);
-	return listen(fd, TOKENS_MAX) == 0 ? 0 : errno;
+	return 0;
+}
+
+static int name_and_listen(struct sock *sock, int fd)
+{
+	int error = 0;
+	if (sock->name_len == 0)
+		error = sock->run->folder >= 0 ? tern_run_watch(sock, fd) : name_it(sock, fd);
+	if (!error && listen(fd, TOKENS_MAX) != 0)
+		error = errno;
+	return error;
 }
 
 /* A listening port is shared only with others of SO_REUSEPORT. */
@@ -276,7 +287,7 @@ struct verdict tern_run_listen(struct call *call)
 		return refuse(EINVAL);
 	int error = take_port(sock, call);
 	if (!error)
-		error = name_it(sock, call->fd);
+		error = name_and_listen(sock, call->fd);
 	if (error)
 		return refuse(error);
 	struct tern_addr any4 = tern_addr_v4(0, 0, 0, 0);
@@ -326,7 +337,7 @@ static void put_back(struct group *group, struct tern_conn conn)
 }
 
 /* The socket that accept returns, and our end of it, with the byte that stays. */
-static struct sock *make_pair(struct run *run, int ends[2], bool nonblock)
+static struct sock *make_pair(struct sandbox *sandbox, int ends[2], bool nonblock)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return NULL;
@@ -335,7 +346,7 @@ static struct sock *make_pair(struct run *run, int ends[2], bool nonblock)
 	if (nonblock)
 		fcntl(ends[1], F_SETFL, O_NONBLOCK);
 	struct sock *sock =
-		send(ends[1], "", 1, MSG_NOSIGNAL) == 1 ? tern_sock_new(run, ends[1]) : NULL;
+		send(ends[1], "", 1, MSG_NOSIGNAL) == 1 ? tern_sock_new(sandbox, ends[1]) : NULL;
 	if (!sock) {
 		close(ends[0]);
 		close(ends[1]);
@@ -348,7 +359,7 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 	struct run *run = group->run;
 	struct tern_tcp_info info;
 	int ends[2], error = 0;
-	struct sock *child = make_pair(run, ends, p->flags & SOCK_NONBLOCK);
+	struct sock *child = make_pair(p->sandbox, ends, p->flags & SOCK_NONBLOCK);
 	if (!child)
 		return ENOBUFS;
 	tern_tcp_info(run_stack(run), conn, &info);
@@ -356,18 +367,19 @@ static int install(struct group *group, const struct parked *p, struct tern_conn
 	child->local = info.local;
 	child->remote = info.remote;
 	child->told = true;
+	child->wishes = p->sock->wishes;
+	tern_run_apply_to_end(child, ends[1]);
 	if (p->addr)
 		error = tern_run_write_addr(p->tid, &info.remote, p->addr, p->addr_len);
 	if (!error)
-		error = tern_run_give(run, p->id, ends[1], p->flags & SOCK_CLOEXEC);
+		error = tern_run_give(p->sandbox, p->id, ends[1], p->flags & SOCK_CLOEXEC);
 	close(ends[1]);
 	if (error) {
 		close(ends[0]);
 		tern_sock_free(child);
 		return error;
 	}
-	run->accepts++;
-	child->wishes = p->sock->wishes;
+	p->sandbox->accepts++;
 	tern_run_apply_wishes(child);
 	if (tern_run_join(child, ends[0]) != 0) { /* the program has it: it will see a reset */
 		tern_tcp_abort(run_stack(run), conn);
@@ -381,14 +393,14 @@ static bool complete(struct parked *p, int fd)
 {
 	struct group *group = p->sock->group;
 	struct tern_conn conn;
-	if (!tern_run_waits(group->run, p->id))
+	if (!tern_run_waits(p->sandbox, p->id))
 		return true; /* the caller has gone; nothing was taken */
 	if (next_connection(group, &conn) != 0)
 		return false;
 	int error = install(group, p, conn);
 	if (error) {
 		put_back(group, conn);
-		tern_run_answer(group->run, p->id, refuse(error));
+		tern_run_answer(p->sandbox, p->id, refuse(error));
 		return true;
 	}
 	take_token(p->sock, fd);
@@ -425,8 +437,8 @@ static bool serve_parked(struct group *group)
 	for (struct sock *s = group->members; s; s = s->next_member)
 		while (s->parked) {
 			struct parked *p = s->parked;
-			bool stale = !tern_run_waits(group->run, p->id);
-			int fd = stale ? -1 : tern_run_dup(group->run, p->id, p->tid, p->fd);
+			bool stale = !tern_run_waits(p->sandbox, p->id);
+			int fd = stale ? -1 : tern_run_dup(p->sandbox, p->id, p->tid, p->fd);
 			bool done = stale || complete(p, fd);
 			if (fd >= 0)
 				close(fd);

@@ -10,17 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/run/run.h"
-
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS /* Linux 6.6 */
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
-#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
-#endif
 
 #define CALLS_A_TURN 64
 
@@ -51,15 +45,15 @@ static handler *handler_of(int nr)
 	return NULL;
 }
 
-bool tern_run_waits(const struct run *run, uint64_t id)
+bool tern_run_waits(const struct sandbox *sandbox, uint64_t id)
 {
-	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+	return ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-bool tern_run_answer(struct run *run, uint64_t id, struct verdict v)
+bool tern_run_answer(struct sandbox *sandbox, uint64_t id, struct verdict v)
 {
-	struct seccomp_notif_resp *r = run->resp;
-	memset(r, 0, run->resp_size);
+	struct seccomp_notif_resp *r = sandbox->run->resp;
+	memset(r, 0, sandbox->run->resp_size);
 	r->id = id;
 	switch (v.answer) {
 	case ANSWER_ERROR:
@@ -75,10 +69,10 @@ bool tern_run_answer(struct run *run, uint64_t id, struct verdict v)
 	case ANSWER_DONE:
 		return true;
 	}
-	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_SEND, r) == 0;
+	return ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_SEND, r) == 0;
 }
 
-int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec)
+int tern_run_give(struct sandbox *sandbox, uint64_t id, int fd, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {
 		.id = id,
@@ -86,7 +80,7 @@ int tern_run_give(struct run *run, uint64_t id, int fd, bool cloexec)
 		.srcfd = (uint32_t)fd,
 		.newfd_flags = cloexec ? O_CLOEXEC : 0,
 	};
-	return ioctl(run->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
+	return ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
 }
 
 /* A line "flags:\t0NNN" of the descriptor's fdinfo. */
@@ -112,24 +106,27 @@ int tern_run_replace(const struct call *call, int at, int fd)
 		.newfd = (uint32_t)at,
 		.newfd_flags = closes_on_exec(call->tid, at) ? O_CLOEXEC : 0,
 	};
-	return ioctl(call->run->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
+	return ioctl(call->sandbox->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0 ? 0 : errno;
 }
 
 /* All calls but socket() are about a descriptor: the kernel's business if it is none of ours. */
 static struct verdict handle_socket_call(struct call *call, handler *handle)
 {
-	call->fd = tern_run_dup(call->run, call->id, call->tid, (int)call->arg[0]);
+	call->fd = tern_run_dup(call->sandbox, call->id, call->tid, (int)call->arg[0]);
 	if (call->fd < 0)
 		return leave_it();
 	call->sock = tern_sock_find(call->run, tern_run_cookie(call->fd));
+	if (call->sock && call->sock->sought)
+		tern_run_established(call->sock, call->fd);
 	struct verdict v = call->sock ? handle(call) : leave_it();
 	close(call->fd);
 	return v;
 }
 
-static void handle(struct run *run, const struct seccomp_notif *n)
+static void handle(struct sandbox *sandbox, const struct seccomp_notif *n)
 {
-	struct call call = {.run = run,
+	struct call call = {.run = sandbox->run,
+		.sandbox = sandbox,
 		.id = n->id,
 		.tid = (pid_t)n->pid,
 		.nr = n->data.nr,
@@ -137,22 +134,22 @@ static void handle(struct run *run, const struct seccomp_notif *n)
 		.fd = -1};
 	struct verdict v = leave_it();
 	handler *h = handler_of(call.nr);
-	run->calls++;
+	sandbox->calls++;
 	if (call.nr == SYS_socket)
 		v = tern_run_socket(&call);
 	else if (h)
 		v = handle_socket_call(&call, h);
-	tern_run_answer(run, call.id, v);
+	tern_run_answer(sandbox, call.id, v);
 }
 
-static void ready(void *context, uint32_t events)
+void tern_run_take_calls(struct sandbox *sandbox)
 {
-	struct run *run = context;
-	struct pollfd p = {.fd = run->notify, .events = POLLIN};
-	for (int i = 0; i < CALLS_A_TURN && events & EPOLLIN; i++) {
+	struct run *run = sandbox->run;
+	struct pollfd p = {.fd = sandbox->notify, .events = POLLIN};
+	for (int i = 0; i < CALLS_A_TURN; i++) {
 		memset(run->notif, 0, run->notif_size);
-		if (ioctl(run->notify, SECCOMP_IOCTL_NOTIF_RECV, run->notif) == 0)
-			handle(run, run->notif);
+		if (ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_RECV, run->notif) == 0)
+			handle(sandbox, run->notif);
 		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
 			break;
 	}
@@ -162,7 +159,7 @@ int tern_run_calls_begin(struct run *run)
 {
 	struct seccomp_notif_sizes sizes;
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) != 0) {
-		fprintf(stderr, "run: seccomp: %s\n", strerror(errno));
+		fprintf(stderr, "%s: seccomp: %s\n", run->options.command, strerror(errno));
 		return -1;
 	}
 	run->notif_size =
@@ -171,13 +168,9 @@ int tern_run_calls_begin(struct run *run)
 								      : sizeof *run->resp;
 	run->notif = calloc(1, run->notif_size);
 	run->resp = calloc(1, run->resp_size);
-	/* Asks the kernel to run the other side on this CPU at once; older ones cannot. */
-	if (!getenv("TERN_RUN_NO_SYNC"))
-		ioctl(run->notify, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-			SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	if (run->notif && run->resp && tern_host_watch(run->host, run->notify, EPOLLIN, ready, run))
+	if (run->notif && run->resp)
 		return 0;
-	fprintf(stderr, "run: %s\n", tern_host_error());
+	fprintf(stderr, "%s: out of memory\n", run->options.command);
 	return -1;
 }
 

@@ -1,7 +1,9 @@
 /*
- * socket, bind, connect, shutdown. The program's socket is connected to one of ours at once, and
- * filled with a preamble until it is not writable; when tern's connection is established, all of
- * that but its last byte is taken out. So the program's poll reports what it would report of TCP.
+ * socket, bind, connect, shutdown. The program's socket is connected to one of ours at once, its
+ * send buffer made as small as can be and filled with a preamble; when tern's connection is
+ * established, all of that but its last byte is taken out, and the buffer made wide. So the
+ * program's poll and write say what they would say of TCP. To widen it takes a descriptor of the
+ * program's: we keep none, for that would hide that the program closed its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +21,6 @@
 #define RENDEZVOUS_BACKLOG 1024
 #define BUFFER             212992 /* doubled by Linux, and what it lets anybody have */
 
-static uint8_t scratch[1 << 18];
-
 int tern_run_open_begin(struct run *run)
 {
 	struct sockaddr_storage any = {.ss_family = AF_UNIX};
@@ -35,14 +35,18 @@ int tern_run_open_begin(struct run *run)
 		getrandom(run->nonce, sizeof run->nonce, 0) == sizeof run->nonce &&
 		getrandom(&run->rng, sizeof run->rng, 0) == sizeof run->rng)
 		return 0;
-	fprintf(stderr, "run: sockets of our own: %s\n", strerror(errno));
+	fprintf(stderr, "%s: sockets of our own: %s\n", run->options.command, strerror(errno));
 	return -1;
+}
+
+static void set_buffer(int fd, int size)
+{
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
 void tern_run_widen(int fd)
 {
-	int size = BUFFER;
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	set_buffer(fd, BUFFER);
 }
 
 struct verdict tern_run_socket(struct call *call)
@@ -58,12 +62,12 @@ struct verdict tern_run_socket(struct call *call)
 	if (fd < 0)
 		return refuse(errno);
 	tern_run_widen(fd);
-	struct sock *sock = tern_sock_new(call->run, fd);
+	struct sock *sock = tern_sock_new(call->sandbox, fd);
 	if (!sock) {
 		close(fd);
 		return refuse(ENOMEM);
 	}
-	int error = tern_run_give(call->run, call->id, fd, type & SOCK_CLOEXEC);
+	int error = tern_run_give(call->sandbox, call->id, fd, type & SOCK_CLOEXEC);
 	close(fd);
 	if (error)
 		tern_sock_free(sock);
@@ -105,42 +109,29 @@ static int meet(struct run *run, int fd)
 	}
 }
 
-/* Fills the socket until poll does not find it writable: that is at a quarter of its buffer. The
- * last byte goes by itself: it stays, and would keep all that was sent with it. */
+/* Fills the socket until nothing can be written to it: byte by byte, for the last one stays, and
+ * would keep all that was sent with it. Each takes some hundred bytes of the smallest buffer. */
 static uint32_t fill(int fd)
 {
-	int size = BUFFER;
-	socklen_t len = sizeof size;
-	getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &len);
-	size_t want = (size_t)size / 4 + 4096;
 	uint32_t put = 0;
-	while (put < want) {
-		size_t n = want - put < sizeof scratch ? want - put : sizeof scratch;
-		ssize_t sent = send(fd, scratch, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (sent <= 0)
-			break;
-		put += (uint32_t)sent;
-	}
-	return put + (send(fd, scratch, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1);
+	while (send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+		put++;
+	return put;
 }
 
 /* Takes the preamble out again, all but its last byte. */
 static void drain(struct sock *sock)
 {
-	uint32_t left = sock->preamble ? sock->preamble - 1 : 0;
-	while (left > 0) {
-		ssize_t n = recv(sock->end, scratch, left < sizeof scratch ? left : sizeof scratch,
-			MSG_DONTWAIT);
-		if (n <= 0)
+	char byte;
+	for (uint32_t left = sock->preamble; left > 1; left--)
+		if (recv(sock->end, &byte, 1, MSG_DONTWAIT) != 1)
 			break;
-		left -= (uint32_t)n;
-	}
 }
 
 static void answer_connects(struct sock *sock, struct verdict v)
 {
 	while (sock->parked) {
-		if (tern_run_answer(sock->run, sock->parked->id, v)) {
+		if (tern_run_answer(sock->parked->sandbox, sock->parked->id, v)) {
 			sock->told = true;
 			sock->error = 0;
 		}
@@ -148,20 +139,24 @@ static void answer_connects(struct sock *sock, struct verdict v)
 	}
 }
 
-static void let_go_of_end(struct sock *sock)
+int tern_run_let_go_of_end(struct sock *sock)
 {
+	int end = sock->end;
 	if (sock->end_watch)
 		tern_host_unwatch(sock->run->host, sock->end_watch);
 	sock->end_watch = NULL;
 	sock->end = -1;
+	if (sock->sought)
+		HASH_DELETE(by_inode, sock->run->sought, sock);
+	sock->sought = false;
+	return end;
 }
 
 static void failed(struct sock *sock, int error)
 {
-	int end = sock->end;
+	int end = tern_run_let_go_of_end(sock);
 	tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
 	tern_tcp_close(run_stack(sock->run), sock->conn);
-	let_go_of_end(sock);
 	sock->state = SOCK_FAILED;
 	sock->error = error;
 	/* What is unread in it makes this a reset: the program's poll reports an error. */
@@ -190,11 +185,11 @@ int tern_run_join(struct sock *sock, int end)
 	return 0;
 }
 
-static void established(struct sock *sock)
+void tern_run_established(struct sock *sock, int fd)
 {
-	int end = sock->end;
 	drain(sock);
-	let_go_of_end(sock);
+	tern_run_widen(fd);
+	int end = tern_run_let_go_of_end(sock);
 	if (tern_run_join(sock, end) != 0) {
 		tern_tcp_abort(run_stack(sock->run), sock->conn);
 		close(end);
@@ -202,6 +197,32 @@ static void established(struct sock *sock)
 		return;
 	}
 	answer_connects(sock, returns(0));
+}
+
+/* A copy of the program's descriptor, where it was last seen; -1. */
+static int where_it_was(struct sock *sock)
+{
+	for (struct parked *p = sock->parked; p; p = p->next) {
+		int fd = tern_run_find_copy(sock, p->tid, p->fd);
+		if (fd >= 0)
+			return fd;
+	}
+	return tern_run_find_copy(sock, sock->holder, sock->holder_fd);
+}
+
+/* Where it was given another number, or to another process, all are asked; where it is under way in
+ * a message, they are asked again. */
+static void established(struct sock *sock)
+{
+	int fd = where_it_was(sock);
+	if (fd >= 0) {
+		tern_run_established(sock, fd);
+		close(fd);
+		return;
+	}
+	HASH_ADD(by_inode, sock->run->sought, inode, sizeof sock->inode, sock);
+	sock->sought = true;
+	tern_run_seek(sock->run);
 }
 
 static void conn_event(void *context, const struct tern_event *event)
@@ -252,12 +273,14 @@ static int watch_end(struct sock *sock)
 	return ENOBUFS;
 }
 
-static int open_connection(struct sock *sock, const struct tern_endpoint *to, int fd)
+static int open_connection(struct call *call, const struct tern_endpoint *to)
 {
+	struct sock *sock = call->sock;
 	int error = dial(sock, to);
 	if (error)
 		return error == EADDRINUSE && !sock->hold.held ? EADDRNOTAVAIL : error;
-	sock->end = meet(sock->run, fd);
+	set_buffer(call->fd, 0);
+	sock->end = meet(sock->run, call->fd);
 	if (sock->end < 0) {
 		error = errno;
 		tern_tcp_abort(run_stack(sock->run), sock->conn);
@@ -265,7 +288,9 @@ static int open_connection(struct sock *sock, const struct tern_endpoint *to, in
 		return error;
 	}
 	sock->state = SOCK_CONNECTING;
-	sock->preamble = fill(fd);
+	sock->preamble = fill(call->fd);
+	sock->holder = call->tid;
+	sock->holder_fd = (int)call->arg[0];
 	error = watch_end(sock);
 	if (error)
 		failed(sock, error);
@@ -281,41 +306,6 @@ static struct verdict wait_for_it(struct call *call)
 	if (!tern_sock_park(sock, call, timeout))
 		return refuse(ENOMEM);
 	return (struct verdict){ANSWER_PARKED, 0};
-}
-
-/*
- * After a failed open Linux's socket is as good as new. Ours is not: another takes its place under
- * the same number (but not in epoll sets, and not under others that dup gave it).
- */
-static int renew(struct call *call)
-{
-	static const int options[] = {SO_RCVTIMEO, SO_SNDTIMEO};
-	struct sock *old = call->sock;
-	int nonblock = fcntl(call->fd, F_GETFL) & O_NONBLOCK ? SOCK_NONBLOCK : 0;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | nonblock, 0);
-	if (fd < 0)
-		return errno;
-	tern_run_widen(fd);
-	for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-		struct timeval tv;
-		socklen_t len = sizeof tv;
-		if (getsockopt(call->fd, SOL_SOCKET, options[i], &tv, &len) == 0)
-			setsockopt(fd, SOL_SOCKET, options[i], &tv, sizeof tv);
-	}
-	struct sock *sock = tern_sock_new(call->run, fd);
-	int error = sock ? tern_run_replace(call, (int)call->arg[0], fd) : ENOMEM;
-	if (error) {
-		if (sock)
-			tern_sock_free(sock);
-		close(fd);
-		return error;
-	}
-	sock->wishes = old->wishes;
-	tern_port_move(old, sock);
-	close(call->fd);
-	call->fd = fd;
-	call->sock = sock;
-	return 0;
 }
 
 /* connect() on a socket that has been there before: called again, or restarted after a signal. */
@@ -345,29 +335,67 @@ static struct verdict again(struct call *call)
 	return leave_it();
 }
 
+static struct verdict connect_to(struct call *call, struct tern_endpoint *to)
+{
+	struct sock *sock = call->sock;
+	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
+	if (memcmp(&to->addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
+		to->addr = tern_addr_v4(127, 0, 0, 1);
+	if (tern_run_is_local(sock->run, &to->addr))
+		tern_run_check_listeners(sock->run, to->port);
+	call->sandbox->connects++;
+	int error = open_connection(call, to);
+	return error ? refuse(error) : wait_for_it(call);
+}
+
+/* After a failed open, or when its connection was dissolved (to: NULL), Linux's socket is as good
+ * as new. Ours is not: another takes its place. */
+static struct verdict once_more(struct call *call, struct tern_endpoint *to)
+{
+	struct places *places = tern_run_places(call);
+	int error = places ? tern_run_renew(call, places) : ENOMEM;
+	struct verdict v = error ? refuse(error) : to ? connect_to(call, to) : returns(0);
+	if (places)
+		tern_run_places_end(places, error ? -1 : call->fd);
+	return v;
+}
+
+/* connect() to an address of AF_UNSPEC dissolves what there is. */
+static struct verdict disconnect(struct call *call)
+{
+	struct sock *sock = call->sock;
+	if (sock->state == SOCK_FRESH)
+		return returns(0);
+	tern_run_listen_end(sock);
+	if (sock->relay)
+		tern_relay_abort(sock->relay);
+	tern_sock_drop_open(sock);
+	answer_connects(sock, refuse(ECONNABORTED));
+	sock->state = SOCK_FAILED;
+	sock->told = true;
+	return once_more(call, NULL);
+}
+
+static bool names_no_family(const struct call *call)
+{
+	sa_family_t family;
+	return (int)call->arg[2] >= (int)sizeof family &&
+	       tern_run_read(call->tid, call->arg[1], &family, sizeof family) &&
+	       family == AF_UNSPEC;
+}
+
 struct verdict tern_run_connect(struct call *call)
 {
 	struct sock *sock = call->sock;
 	struct tern_endpoint to;
+	if (names_no_family(call))
+		return disconnect(call);
 	int error = tern_run_read_addr(call, call->arg[1], call->arg[2], &to);
 	if (error)
 		return refuse(error);
-	if (sock->state == SOCK_FAILED && sock->told) {
-		error = renew(call);
-		if (error)
-			return refuse(error);
-		sock = call->sock;
-	}
-	if (sock->state != SOCK_FRESH)
-		return again(call);
-	struct tern_addr any = tern_addr_v4(0, 0, 0, 0);
-	if (memcmp(&to.addr, &any, sizeof any) == 0) /* this host: RFC 1122 3.2.1.3, as Linux */
-		to.addr = tern_addr_v4(127, 0, 0, 1);
-	if (tern_run_is_local(sock->run, &to.addr))
-		tern_run_check_listeners(sock->run, to.port);
-	call->run->connects++;
-	error = open_connection(sock, &to, call->fd);
-	return error ? refuse(error) : wait_for_it(call);
+	if (sock->state == SOCK_FAILED && sock->told)
+		return once_more(call, &to);
+	return sock->state == SOCK_FRESH ? connect_to(call, &to) : again(call);
 }
 
 /* --- shutdown -------------------------------------------------------------------------- */

@@ -92,6 +92,12 @@ void tern_run_apply_wishes(struct sock *sock)
 				(enum tern_tcp_option)i, sock->wishes.value[i]);
 }
 
+void tern_run_apply_to_end(const struct sock *sock, int fd)
+{
+	int in_line = sock->wishes.oob_inline;
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &in_line, sizeof in_line);
+}
+
 static int set_congestion(const struct call *call)
 {
 	char name[CONGESTION_MAX] = "";
@@ -148,8 +154,9 @@ static struct verdict set_linger(struct call *call)
 	return returns(0);
 }
 
-static int set_socket(struct sock *sock, int name, int value)
+static int set_socket(const struct call *call, int name, int value)
 {
+	struct sock *sock = call->sock;
 	switch (name) {
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:
@@ -162,6 +169,10 @@ static int set_socket(struct sock *sock, int name, int value)
 		return 0;
 	case SO_KEEPALIVE:
 		return wish(sock, TERN_TCP_KEEPALIVE, value != 0);
+	case SO_OOBINLINE:
+		sock->wishes.oob_inline = value;
+		tern_run_apply_to_end(sock, call->fd);
+		return 0;
 	default:
 		return ENOPROTOOPT;
 	}
@@ -183,7 +194,7 @@ struct verdict tern_run_setsockopt(struct call *call)
 		return refuse(EINVAL);
 	if (!tern_run_read(call->tid, call->arg[3], &value, sizeof value))
 		return refuse(EFAULT);
-	int error = level == SOL_SOCKET ? set_socket(call->sock, name, value)
+	int error = level == SOL_SOCKET ? set_socket(call, name, value)
 					: set_tcp(call->sock, name, value);
 	return error ? refuse(error) : returns(0);
 }
@@ -260,8 +271,9 @@ static struct verdict get_socket(struct call *call, int name)
 		return give_int(call, sock->wishes.reuse_port);
 	case SO_PEERCRED:
 		return give(call, &nobody, sizeof nobody);
-	case SO_PASSCRED:
 	case SO_OOBINLINE:
+		return give_int(call, sock->wishes.oob_inline);
+	case SO_PASSCRED:
 		return give_int(call, 0);
 	case SO_KEEPALIVE:
 		return give_int(call, sock->wishes.value[TERN_TCP_KEEPALIVE]);
@@ -341,7 +353,9 @@ struct verdict tern_run_ioctl(struct call *call)
 	struct tern_tcp_info info = {0};
 	unsigned request = (unsigned)call->arg[1];
 	int value = 0;
-	if (sock->group)
+	if (request == SIOCATMARK && !sock->group)
+		return leave_it();
+	if (request != SIOCATMARK && sock->group)
 		return refuse(EINVAL);
 	if (request == SIOCOUTQ || request == SIOCOUTQNSD) {
 		if (sock->relay && tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)

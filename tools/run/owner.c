@@ -1,4 +1,7 @@
-/* Who has which connection: the program's processes and their descriptors, for `tern ss -p`. */
+/*
+ * What the programs have of the connections: which process and descriptor holds each, for `tern ss
+ * -p` and for opens whose descriptor has moved, and what is on its way between it and the stack.
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +12,11 @@
 
 #define PAGE 500 /* descriptors an answer, more only to finish a process */
 
-/* The connection of a socket, by its inode: "LOCAL REMOTE", or "LOCAL *" for a listener. */
+/* The connection of a socket, by its inode: "LOCAL REMOTE", or "LOCAL *" for a listener; with "udp
+ * " before it for UDP. */
 struct known {
 	uint32_t inode;
-	char name[2 * TERN_ENDPOINT_TEXT];
+	char name[2 * TERN_ENDPOINT_TEXT + 4];
 	UT_hash_handle hh;
 };
 
@@ -32,6 +36,24 @@ static bool name_of(struct sock *sock, char *name, size_t size)
 	return true;
 }
 
+static struct known *know_udp(struct run *run, struct known *all)
+{
+	char local[TERN_ENDPOINT_TEXT], remote[TERN_ENDPOINT_TEXT];
+	struct kernel_udp u;
+	tern_run_udp_rewind(run);
+	while (tern_run_udp_next(run, &u)) {
+		struct known *k = calloc(1, sizeof *k);
+		if (!k)
+			break;
+		k->inode = u.inode;
+		snprintf(k->name, sizeof k->name, "udp %s %s",
+			tern_endpoint_format(&u.local, local),
+			u.remote.port ? tern_endpoint_format(&u.remote, remote) : "*");
+		HASH_ADD(hh, all, inode, sizeof k->inode, k);
+	}
+	return all;
+}
+
 static struct known *know(struct run *run)
 {
 	struct known *all = NULL;
@@ -46,7 +68,7 @@ static struct known *know(struct run *run)
 		k->inode = sock->inode;
 		HASH_ADD(hh, all, inode, sizeof k->inode, k);
 	}
-	return all;
+	return know_udp(run, all);
 }
 
 static void forget(struct known *all)
@@ -72,26 +94,39 @@ static const char *program(int pid, char name[17])
 	return name;
 }
 
-/* Appends what that process has of ours. */
-static void look_at(int pid, struct known *all, json_t *owners)
+void tern_run_each_fd(pid_t tid, tern_run_visit *visit, void *context)
 {
-	char path[64], target[64], name[17];
-	snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	char path[64], target[64];
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)tid);
 	DIR *dir = opendir(path);
 	for (struct dirent *d; dir && (d = readdir(dir));) {
-		uint32_t inode;
-		struct known *k = NULL;
+		uint32_t inode = 0;
 		ssize_t n = readlinkat(dirfd(dir), d->d_name, target, sizeof target - 1);
 		target[n > 0 ? n : 0] = '\0';
-		if (sscanf(target, "socket:[%u]", &inode) == 1)
-			HASH_FIND(hh, all, &inode, sizeof inode, k);
-		if (k)
-			json_array_append_new(owners,
-				json_pack("{s:s, s:i, s:s, s:i}", "connection", k->name, "pid", pid,
-					"program", program(pid, name), "fd", atoi(d->d_name)));
+		if (sscanf(target, "socket:[%u]", &inode) == 1 ||
+			strcmp(target, "anon_inode:[eventpoll]") == 0)
+			visit(context, inode, tid, atoi(d->d_name));
 	}
 	if (dir)
 		closedir(dir);
+}
+
+struct listing {
+	struct known *all;
+	json_t *owners;
+};
+
+/* Appends it, if it is ours. */
+static void list_it(void *context, uint32_t inode, pid_t pid, int fd)
+{
+	struct listing *listing = context;
+	struct known *k = NULL;
+	char name[17];
+	HASH_FIND(hh, listing->all, &inode, sizeof inode, k);
+	if (k)
+		json_array_append_new(listing->owners,
+			json_pack("{s:s, s:i, s:s, s:i}", "connection", k->name, "pid", pid,
+				"program", program(pid, name), "fd", fd));
 }
 
 static int by_number(const void *a, const void *b)
@@ -133,14 +168,101 @@ json_t *tern_run_owners(void *context, json_t *params)
 	if (params && (json_unpack(params, "{s?i}", "from", &from) != 0 || from < 0))
 		return NULL;
 	int *pids = processes(from, &count);
-	struct known *all = know(context);
-	json_t *owners = json_array();
-	for (; i < count && json_array_size(owners) < PAGE; i++)
-		look_at(pids[i], all, owners);
-	json_t *result = json_pack("{s:o}", "owners", owners);
+	struct listing listing = {know(context), json_array()};
+	for (; i < count && json_array_size(listing.owners) < PAGE; i++)
+		tern_run_each_fd(pids[i], list_it, &listing);
+	json_t *result = json_pack("{s:o}", "owners", listing.owners);
 	if (i < count)
 		json_object_set_new(result, "next", json_integer(pids[i]));
-	forget(all);
+	forget(listing.all);
 	free(pids);
 	return result;
+}
+
+static void found(void *context, uint32_t inode, pid_t pid, int fd)
+{
+	struct run *run = context;
+	struct sock *sock = NULL;
+	HASH_FIND(by_inode, run->sought, &inode, sizeof inode, sock);
+	int copy = sock ? tern_run_find_copy(sock, pid, fd) : -1;
+	if (copy < 0)
+		return;
+	tern_run_established(sock, copy);
+	close(copy);
+}
+
+/* At most a tenth of the time goes into it, whatever the program does with its descriptors. */
+void tern_run_seek(struct run *run)
+{
+	uint64_t began = tern_host_now();
+	size_t count;
+	if (!run->sought || began < run->seek_at)
+		return;
+	int *pids = processes(1, &count);
+	for (size_t i = 0; i < count && run->sought; i++)
+		tern_run_each_fd(pids[i], found, run);
+	free(pids);
+	run->seek_at = tern_host_now() + 10 * (tern_host_now() - began);
+}
+
+/* --- on its way --------------------------------------------------------------------------------
+ */
+
+#define MEASURE_NS 200000000 /* pages of one answer look once */
+
+/* A connection and the socket it is relayed to. */
+struct relayed {
+	struct tern_endpoint ends[2]; /* local, remote */
+	struct sock *sock;
+	UT_hash_handle hh;
+};
+
+static struct relayed *relayed(struct run *run)
+{
+	struct relayed *all = NULL;
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	{
+		struct relayed *r = sock->relay ? calloc(1, sizeof *r) : NULL;
+		if (!r)
+			continue;
+		*r = (struct relayed){.ends = {sock->local, sock->remote}, .sock = sock};
+		HASH_ADD(hh, all, ends, sizeof r->ends, r);
+	}
+	return all;
+}
+
+static struct sock *sock_of(struct relayed *all, json_t *row)
+{
+	struct tern_endpoint ends[2];
+	struct relayed *r = NULL;
+	const char *local = "", *remote = "";
+	json_unpack(row, "{s:s, s:s}", "local", &local, "remote", &remote);
+	if (tern_endpoint_parse(local, &ends[0]) == 0 && tern_endpoint_parse(remote, &ends[1]) == 0)
+		HASH_FIND(hh, all, ends, sizeof ends, r);
+	return r ? r->sock : NULL;
+}
+
+void tern_run_amend(void *context, json_t *rows)
+{
+	struct run *run = context;
+	struct relayed *all = relayed(run), *r, *next;
+	json_t *row;
+	size_t i;
+	if (tern_host_now() - run->measured_at > MEASURE_NS)
+		tern_sock_measure(run);
+	json_array_foreach(rows, i, row)
+	{
+		struct sock *sock = sock_of(all, row);
+		if (!sock)
+			continue;
+		json_object_set_new(row, "program_unread", json_integer(sock->unread));
+		json_object_set_new(row, "program_unsent",
+			json_integer((json_int_t)tern_relay_waiting(sock->relay)));
+	}
+	HASH_ITER(hh, all, r, next)
+	{
+		HASH_DEL(all, r);
+		free(r);
+	}
 }

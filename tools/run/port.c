@@ -71,6 +71,7 @@ void tern_port_move(struct sock *from, struct sock *to)
 		return;
 	tern_port_release(&from->hold);
 	to->hold = from->hold;
+	to->hold.listening = false;
 	to->local = from->local;
 	hold_it(to->run, &to->hold);
 }

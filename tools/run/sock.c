@@ -22,40 +22,42 @@ struct sock *tern_sock_find(struct run *run, uint64_t cookie)
 	return sock;
 }
 
-struct sock *tern_sock_new(struct run *run, int fd)
+struct sock *tern_sock_new(struct sandbox *sandbox, int fd)
 {
+	struct run *run = sandbox->run;
 	struct sock *sock = calloc(1, sizeof *sock);
 	if (!sock)
 		return NULL;
 	sock->run = run;
+	sock->sandbox = sandbox;
 	sock->cookie = tern_run_cookie(fd);
 	struct stat st;
 	sock->inode = fstat(fd, &st) == 0 ? (uint32_t)st.st_ino : 0;
-	sock->end = -1;
+	sock->end = sock->link = sock->watch = -1;
 	HASH_ADD(hh, run->socks, cookie, sizeof sock->cookie, sock);
 	return sock;
 }
 
-static void drop_connection(struct sock *sock)
+void tern_sock_drop_open(struct sock *sock)
 {
-	if (sock->end_watch)
-		tern_host_unwatch(sock->run->host, sock->end_watch);
-	sock->end_watch = NULL;
-	if (sock->end >= 0) { /* still connecting */
-		tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
-		tern_tcp_abort(run_stack(sock->run), sock->conn);
-		close(sock->end);
-	}
-	sock->end = -1;
+	int end = tern_run_let_go_of_end(sock);
+	if (end < 0)
+		return;
+	tern_host_claim(sock->run->host, sock->conn, NULL, NULL);
+	tern_tcp_abort(run_stack(sock->run), sock->conn);
+	close(end);
 }
 
 void tern_sock_free(struct sock *sock)
 {
-	while (sock->parked)
+	while (sock->parked) { /* another thread closed it under the call */
+		tern_run_answer(sock->parked->sandbox, sock->parked->id, refuse(EBADF));
 		tern_sock_unpark(sock->parked);
+	}
 	if (sock->group)
 		tern_run_listen_end(sock);
-	drop_connection(sock);
+	tern_run_unwatch(sock);
+	tern_sock_drop_open(sock);
 	tern_port_release(&sock->hold);
 	HASH_DEL(sock->run->socks, sock);
 	free(sock);
@@ -77,7 +79,8 @@ struct parked *tern_sock_park(struct sock *sock, const struct call *call, uint64
 	struct parked *p = calloc(1, sizeof *p), **tail = &sock->parked;
 	if (!p)
 		return NULL;
-	*p = (struct parked){.id = call->id,
+	*p = (struct parked){.sandbox = call->sandbox,
+		.id = call->id,
 		.tid = call->tid,
 		.fd = (int)call->arg[0],
 		.addr = call->arg[1],
@@ -106,9 +109,9 @@ static void expire(struct sock *sock, uint64_t now)
 		next = p->next;
 		bool late = p->deadline <= now;
 		if (late)
-			tern_run_answer(sock->run, p->id,
+			tern_run_answer(p->sandbox, p->id,
 				refuse(sock->state == SOCK_CONNECTING ? EINPROGRESS : EAGAIN));
-		if (late || !tern_run_waits(sock->run, p->id))
+		if (late || !tern_run_waits(p->sandbox, p->id))
 			tern_sock_unpark(p);
 	}
 }
@@ -136,7 +139,9 @@ static uint32_t ask(int diag, const struct sock *one)
 			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 			.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (one ? 0 : NLM_F_DUMP)),
 			.nlmsg_seq = ++number},
-		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX},
+		.request = {.sdiag_family = AF_UNIX,
+			.udiag_states = UINT32_MAX,
+			.udiag_show = UDIAG_SHOW_RQLEN},
 	};
 	if (one) {
 		message.request.udiag_ino = one->inode;
@@ -162,6 +167,24 @@ static ssize_t hear(int diag, uint32_t number, char *reply, size_t room)
 	}
 }
 
+/* The bytes waiting in a socket of the list, if it says. */
+static uint32_t queue_of(const struct nlmsghdr *h)
+{
+	const char *at = (const char *)NLMSG_DATA(h) + NLMSG_ALIGN(sizeof(struct unix_diag_msg));
+	const char *end = (const char *)h + h->nlmsg_len;
+	while (end - at >= (ptrdiff_t)sizeof(struct nlattr)) {
+		const struct nlattr *a = (const struct nlattr *)(const void *)at;
+		if (a->nla_len < sizeof *a || end - at < a->nla_len)
+			break;
+		if (a->nla_type == UNIX_DIAG_RQLEN &&
+			a->nla_len >= sizeof *a + sizeof(struct unix_diag_rqlen))
+			return ((const struct unix_diag_rqlen *)(const void *)(a + 1))
+				->udiag_rqueue;
+		at += NLA_ALIGN(a->nla_len);
+	}
+	return 0;
+}
+
 /* Marks the sockets in one reply; false after the last, *whole telling how it ended. */
 static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
 {
@@ -176,8 +199,10 @@ static bool mark(struct run *run, const char *reply, size_t len, bool *whole)
 		const struct unix_diag_msg *m = NLMSG_DATA(h);
 		uint64_t cookie = (uint64_t)m->udiag_cookie[1] << 32 | m->udiag_cookie[0];
 		struct sock *sock = tern_sock_find(run, cookie);
-		if (sock)
-			sock->seen = true;
+		if (!sock)
+			continue;
+		sock->seen = true;
+		sock->unread = queue_of(h);
 	}
 	return true;
 }
@@ -195,23 +220,102 @@ bool tern_sock_alive(struct sock *sock)
 	return error != ENOENT && error != ESTALE; /* another has its inode's number */
 }
 
-void tern_sock_sweep(struct run *run)
+/* Goes through the kernel's list; true if it came to its end. */
+static bool list(struct run *run)
 {
 	static char reply[1 << 16];
 	bool whole = false;
-	struct sock *sock, *next;
-	run->sweep_at = tern_host_now() + 1000000000u;
-	HASH_ITER(hh, run->socks, sock, next)
-	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
 	uint32_t number = ask(run->diag, NULL);
 	ssize_t n;
 	while (number && (n = hear(run->diag, number, reply, sizeof reply)) > 0)
 		if (!mark(run, reply, (size_t)n, &whole))
 			break;
-	if (!whole)
-		return;
-	/* The list is not of one moment: a socket closed while it is read may hide the next. */
+	return whole;
+}
+
+void tern_sock_measure(struct run *run)
+{
+	struct sock *sock, *next;
 	HASH_ITER(hh, run->socks, sock, next)
-	if (!sock->seen && !tern_sock_alive(sock))
+	sock->unread = 0;
+	list(run);
+	run->measured_at = tern_host_now();
+}
+
+static void end(struct run *run, uint64_t cookie)
+{
+	struct sock *sock = tern_sock_find(run, cookie);
+	if (sock && sock->relay)
+		tern_relay_abort(sock->relay); /* may free it */
+	sock = tern_sock_find(run, cookie);
+	if (sock)
 		tern_sock_free(sock);
+}
+
+/* Frees those; one that goes may take others with it. */
+static void free_those(struct run *run, bool (*goes)(struct sock *sock, struct sandbox *sandbox),
+	struct sandbox *sandbox)
+{
+	struct sock *sock, *next;
+	size_t n = 0;
+	uint64_t *cookies = calloc(HASH_COUNT(run->socks) + 1u, sizeof *cookies);
+	if (!cookies)
+		return; /* the next sweep may have more luck */
+	HASH_ITER(hh, run->socks, sock, next)
+	if (goes(sock, sandbox))
+		cookies[n++] = sock->cookie;
+	for (size_t i = 0; i < n; i++)
+		end(run, cookies[i]);
+	free(cookies);
+}
+
+/* The list is not of one moment: a socket closed while it is read may hide the next. */
+static bool closed(struct sock *sock, struct sandbox *sandbox)
+{
+	(void)sandbox;
+	return !sock->seen && !tern_sock_alive(sock);
+}
+
+void tern_sock_sweep(struct run *run)
+{
+	struct sock *sock, *next;
+	run->sweep_at = tern_host_now() + 1000000000u;
+	HASH_ITER(hh, run->socks, sock, next)
+	sock->seen = sock->state == SOCK_CONNECTING || sock->relay;
+	if (!list(run))
+		return;
+	free_those(run, closed, NULL);
+}
+
+/* --- the end of a sandbox -------------------------------------------------------------- */
+
+static bool made_in(struct sock *sock, struct sandbox *sandbox)
+{
+	return sock->sandbox == sandbox;
+}
+
+/* Those of the sandbox; on a socket that ends with it, everybody's. */
+static void release_calls(struct sock *sock, struct sandbox *sandbox, bool reset)
+{
+	struct parked *next;
+	for (struct parked *p = sock->parked; p; p = next) {
+		next = p->next;
+		if (p->sandbox != sandbox && !(reset && made_in(sock, sandbox)))
+			continue;
+		tern_run_answer(p->sandbox, p->id, refuse(ENETDOWN));
+		tern_sock_unpark(p);
+	}
+}
+
+void tern_sock_leave(struct sandbox *sandbox, bool reset)
+{
+	struct run *run = sandbox->run;
+	struct sock *sock, *next;
+	HASH_ITER(hh, run->socks, sock, next)
+	release_calls(sock, sandbox, reset);
+	if (reset)
+		free_those(run, made_in, sandbox);
+	HASH_ITER(hh, run->socks, sock, next)
+	if (sock->sandbox == sandbox)
+		sock->sandbox = NULL;
 }

@@ -50,14 +50,14 @@ void tern_run_forget_dead(struct run *run, bool all)
 }
 
 /* The process with that number, which must be a thread group's leader; NULL if it is not. While a
- * process lives its number is nobody else's; when it is new to us, the call that named it must
- * still wait after we have a hold of it. */
-static struct proc *process(struct run *run, uint64_t id, pid_t pid)
+ * process lives its number is nobody else's; when it is new to us, the call that named it, if one
+ * did, must still wait after we have a hold of it. */
+static struct proc *process(struct run *run, const struct sandbox *caller, uint64_t id, pid_t pid)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0)
 		return NULL;
-	struct proc *proc = tern_run_waits(run, id) ? calloc(1, sizeof *proc) : NULL;
+	struct proc *proc = !caller || tern_run_waits(caller, id) ? calloc(1, sizeof *proc) : NULL;
 	if (!proc) {
 		close(pidfd);
 		return NULL;
@@ -97,20 +97,35 @@ static int dup_from(struct run *run, pid_t pid, int fd)
 	return copy;
 }
 
-int tern_run_dup(struct run *run, uint64_t id, pid_t tid, int fd)
+/* The caller is whose call that is; NULL: nobody's. */
+static int copy_of(struct run *run, const struct sandbox *caller, uint64_t id, pid_t tid, int fd)
 {
 	unsigned long long leader = (unsigned long long)tid;
 	int copy = dup_from(run, tid, fd);
 	if (copy >= 0 || errno != ESRCH)
 		return copy;
-	if (process(run, id, tid))
+	if (process(run, caller, id, tid))
 		return dup_from(run, tid, fd);
 	if (!status_line(tid, "Tgid: %llu", &leader))
 		return -1;
 	copy = dup_from(run, (pid_t)leader, fd);
-	if (copy < 0 && errno == ESRCH && process(run, id, (pid_t)leader))
+	if (copy < 0 && errno == ESRCH && process(run, caller, id, (pid_t)leader))
 		copy = dup_from(run, (pid_t)leader, fd);
 	return copy;
+}
+
+int tern_run_dup(struct sandbox *sandbox, uint64_t id, pid_t tid, int fd)
+{
+	return copy_of(sandbox->run, sandbox, id, tid, fd);
+}
+
+int tern_run_find_copy(struct sock *sock, pid_t tid, int fd)
+{
+	int copy = copy_of(sock->run, NULL, 0, tid, fd);
+	if (copy < 0 || tern_run_cookie(copy) == sock->cookie)
+		return copy;
+	close(copy);
+	return -1;
 }
 
 uint64_t tern_run_cookie(int fd)
@@ -140,7 +155,7 @@ int tern_run_read_addr(const struct call *call, uint64_t addr, uint64_t len,
 	size_t n = (size_t)(int)len < sizeof sin ? (size_t)(int)len : sizeof sin;
 	if (n < sizeof sin.sin_family)
 		return EINVAL;
-	if (!tern_run_read(call->tid, addr, &sin, n) || !tern_run_waits(call->run, call->id))
+	if (!tern_run_read(call->tid, addr, &sin, n) || !tern_run_waits(call->sandbox, call->id))
 		return EFAULT;
 	if (sin.sin_family != AF_INET)
 		return EAFNOSUPPORT;

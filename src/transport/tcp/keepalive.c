@@ -20,7 +20,7 @@ static uint64_t interval(const struct tcp *tcp, const struct tcb_side *side)
 	return (uint64_t)s * SECOND;
 }
 
-static uint32_t probes_max(const struct tcp *tcp, const struct tcb_side *side)
+uint32_t tern_keepalive_probes_max(const struct tcp *tcp, const struct tcb_side *side)
 {
 	return side->keep_count ? side->keep_count : (uint32_t)tcp->core->set.tcp_keepalive_probes;
 }
@@ -54,7 +54,7 @@ static bool over(const struct tcp *tcp, const struct tcb_side *side)
 		return false;
 	if (side->user_timeout)
 		return since(tcp, side->heard_at) >= side->user_timeout * MS;
-	return side->keep_probes >= probes_max(tcp, side);
+	return side->keep_probes >= tern_keepalive_probes_max(tcp, side);
 }
 
 /* What must pass since it was heard, or asked. */
@@ -103,6 +103,13 @@ void tern_user_timeout_begin(const struct tcp *tcp, struct tcb *tcb, uint64_t wa
 {
 	if (tcb->side)
 		tcb->side->stalled_at = tcp->core->now - waited;
+}
+
+uint64_t tern_stalled_age(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tcb->side && tcb->backoff && tcb->side->stalled_at
+		       ? since(tcp, tcb->side->stalled_at)
+		       : 0;
 }
 
 uint64_t tern_user_timeout_left(const struct tcp *tcp, const struct tcb *tcb)
@@ -163,6 +170,6 @@ int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
 	if (option == TERN_TCP_KEEPINTVL)
 		return (int64_t)(interval(tcp, side) / SECOND);
 	if (option == TERN_TCP_KEEPCNT)
-		return probes_max(tcp, side);
+		return tern_keepalive_probes_max(tcp, side);
 	return option == TERN_TCP_USER_TIMEOUT ? side->user_timeout : side->keepalive;
 }

@@ -176,7 +176,8 @@ static struct outlook look(const struct tcb *tcb)
 	bool fin_sent = tcb->flags & TCB_FIN_SENT;
 	o.avail = never_sent(tcb);
 	o.window = window_left(tcb);
-	o.cwnd = tern_recovery_allowance(tcb);
+	/* Without a side block nothing is in flight. */
+	o.cwnd = tcb->side ? tern_recovery_allowance(tcb) : tcb->cwnd;
 	o.mss = tern_tcb_effective_mss(tcb);
 	o.fin = tcb->flags & TCB_FIN_QUEUED && !fin_sent;
 	return o;
@@ -234,6 +235,23 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	plan->len = n;
 	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
+}
+
+const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
+{
+	struct outlook o = look(tcb);
+	if (tcb->flags & TCB_PARKED)
+		return "neighbour";
+	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
+		return NULL;
+	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd)), tail = n % o.mss;
+	if (tail && !small_may_go(tcb, &o, n))
+		n -= tail;
+	if (n > 0 || (o.avail == 0 && o.window > 0))
+		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
+	if (o.avail > at_most(o.window, o.cwnd) || o.window == 0)
+		return o.window <= o.cwnd ? "window" : "cwnd";
+	return tcb->flags & TCB_CORK ? "cork" : "nagle";
 }
 
 /*

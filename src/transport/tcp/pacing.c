@@ -46,6 +46,18 @@ static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
 	p->waited = false;
 }
 
+/* Of the burst, less is left than a segment takes. */
+static bool spent(const struct tcb *tcb, uint32_t want)
+{
+	return tcb->side->pacing.left < at_most(want, tcb->mss);
+}
+
+bool tern_pacing_waits(const struct tcp *tcp, const struct tcb *tcb, uint32_t want)
+{
+	return tcp->core->set.tcp_pacing && tcb->side && tcb->srtt >= PACING_RTT_MIN &&
+	       tcp->core->now < tcb->side->pacing.next && spent(tcb, want);
+}
+
 uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 {
 	struct pacing *p = &tcb->side->pacing;
@@ -54,7 +66,7 @@ uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 		return want;
 	if (p->left < want && now >= p->next)
 		begin_burst(tcb, p, now);
-	if (p->left < at_most(want, tcb->mss)) {
+	if (spent(tcb, want)) {
 		p->waited = true;
 		tern_timer_paced(tcp, tcb);
 		return 0;

@@ -234,6 +234,8 @@ struct verdict tern_text_step(struct arrival *a)
 	if (!tern_tcb_side(a->tcp, tcb))
 		return verdict(VERDICT_DROP, TERN_DROP_TCP_MEMORY);
 	tern_timer_busy(a->tcp, tcb);
+	if (tcb->receive.len == 0)
+		tcb->side->unread_at = a->tcp->core->now;
 	note_size(a);
 	if (tcb->ecn)
 		tern_ecn_text(tcb, seg->flags, a->in->tos);

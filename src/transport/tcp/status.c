@@ -41,6 +41,53 @@ static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->backoff = tcb->backoff;
 }
 
+static uint32_t urgent_left(const struct tcb *tcb)
+{
+	if (!(tcb->flags & TCB_URGENT_IN) || !tcb->side)
+		return 0;
+	return seq_diff(tcb->side->rcv_up, tcb_read_next(tcb));
+}
+
+uint32_t tern_tcp_urgent(const struct tern_stack *stack, struct tern_conn conn)
+{
+	const struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(stack), conn);
+	return tcb ? urgent_left(tcb) : 0;
+}
+
+/* The other end's signs of life: without a side block, the last timestamp tells. */
+static uint64_t heard_age(const struct tcp *tcp, const struct tcb *tcb)
+{
+	if (tcb->side)
+		return tcp->core->now - tcb->side->heard_at;
+	if (tcb->flags & TCB_TIMESTAMPS)
+		return (now_ms(tcp) - tcb->ts_recent_at) * MS;
+	return TERN_NEVER;
+}
+
+static void describe_standstill(const struct tcp *tcp, const struct tcb *tcb,
+	struct tern_tcp_info *out)
+{
+	const struct tcb_side *side = tcb->side;
+	out->orphan = tcb->flags & TCB_ORPHAN;
+	out->unaccepted = tcb->flags & TCB_UNACCEPTED;
+	out->nodelay = tcb->flags & TCB_NODELAY;
+	out->cork = tcb->flags & TCB_CORK;
+	out->heard_age = heard_age(tcp, tcb);
+	if (tcb->receive.len)
+		out->unread_age = side ? tcp->core->now - side->unread_at : TERN_NEVER;
+	if (tcb->state == TERN_TCP_CLOSED)
+		return;
+	out->held_by = tern_output_held_by(tcp, tcb);
+	out->retries_max = tern_timer_retries_max(tcp, tcb);
+	out->stalled_age = tern_stalled_age(tcp, tcb);
+	if (!side)
+		return;
+	out->unanswered = side->unanswered;
+	out->keepalive_probes = side->keep_probes;
+	if (side->keepalive)
+		out->keepalive_probes_max = tern_keepalive_probes_max(tcp, side);
+}
+
 static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 {
 	out->irs = tcb->rcv.irs.v;
@@ -54,10 +101,8 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	if (!tcb->side)
 		return;
 	out->out_of_order = tcb->side->ranges.bytes;
-	tern_seq read = seq_sub(tcb->rcv.nxt, tcb->receive.len);
-	out->urgent_pending = tcb->flags & TCB_URGENT_IN;
-	if (out->urgent_pending)
-		out->urgent_left = seq_diff(tcb->side->rcv_up, read);
+	out->urgent_left = urgent_left(tcb);
+	out->urgent_pending = out->urgent_left > 0;
 }
 
 static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_tcp_info *out)
@@ -81,6 +126,26 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 		out->timer = tern_timer_next(tcp, tcb, &out->timer_left);
 	describe_sending(tcb, out);
 	describe_receiving(tcb, out);
+	describe_standstill(tcp, tcb, out);
+}
+
+static uint32_t age_of(const struct tcp *tcp, const struct notice *waiting)
+{
+	return now_s(tcp) - tcb_of_notice(waiting)->state_at;
+}
+
+_Static_assert(offsetof(struct notice, next) == 0, "a queue's tail leads to its last");
+
+/* A full queue is full since its last came. */
+static void describe_queue(const struct tcp *tcp, const struct listener *l,
+	struct tern_tcp_info *out)
+{
+	if (!l->queue)
+		return;
+	const struct notice *last = (const struct notice *)l->queue_tail;
+	out->queue_age = age_of(tcp, l->queue);
+	if (l->queued > l->backlog)
+		out->state_age = age_of(tcp, last);
 }
 
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out)
@@ -109,6 +174,7 @@ static void describe_stub(const struct stub *s, struct tern_tcp_info *out)
 		.rcv_nxt = c->rcv_nxt,
 		.rcv_wnd = s->window,
 		.unacked = c->snd_nxt - c->snd_una,
+		.heard_age = TERN_NEVER,
 	};
 }
 
@@ -123,7 +189,9 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	out->snd_wscale = out->wscale_ok ? e->link.snd_wscale : 0;
 	out->rcv_wscale = e->link.rcv_wscale;
 	out->mss = e->mss;
-	out->backoff = e->link.tries;
+	out->unaccepted = true;
+	out->backoff = out->unanswered = e->link.tries;
+	out->retries_max = (uint32_t)tcp->core->set.tcp_synack_retries;
 	out->retransmits = e->link.tries;
 	out->rto_us = tern_syncache_wait(tcp, e->link.tries);
 	out->timer = "retransmit";
@@ -140,7 +208,7 @@ static void describe_time_wait(const struct tcp *tcp, const struct time_wait *w,
 {
 	struct stub s = tern_timewait_stub(w);
 	describe_stub(&s, out);
-	out->peer_closed = out->shut = true;
+	out->peer_closed = out->shut = out->orphan = true;
 	out->timer = "time-wait";
 	out->timer_left = tern_timewait_left(tcp, w);
 	uint64_t whole = 2 * (uint64_t)tcp->core->set.tcp_msl * 1000 * MS;
@@ -201,6 +269,7 @@ bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern
 		.rcvbuf = l->backlog,
 		.user = l->user,
 	};
+	describe_queue(tcp, l, out);
 	return true;
 }
 

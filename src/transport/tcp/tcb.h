@@ -109,7 +109,9 @@ struct tcb_side {
 	uint64_t heard_at, probed_at, stalled_at; /* ns: last acceptable segment, last probe, what
 						     is not acknowledged was sent */
 	uint64_t timed_at;                        /* ns */
-	struct tcb *holes_next, **holes_link;     /* on tcp.holes; link NULL when not */
+	uint64_t unread_at; /* ns: the application took bytes, or the oldest it has not taken
+			       came */
+	struct tcb *holes_next, **holes_link; /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 	uint32_t duplicates; /* D-SACKs heard */
@@ -337,6 +339,12 @@ static inline bool tcb_syn_unsent(const struct tcb *tcb)
 	return tcb_syn_unacked(tcb) && seq_eq(tcb->snd.nxt, tcb->snd.iss);
 }
 
+/* Waits for one of the programs to read: since when, the side block knows. */
+static inline bool tcb_stands_still(const struct tcb *tcb)
+{
+	return tcb->receive.len || (tcb->backoff && tcb->flags & TCB_PERSIST);
+}
+
 /* What the timestamps option takes of a segment, padding included. */
 static inline uint32_t tcb_timestamp_len(const struct tcb *tcb)
 {
@@ -353,6 +361,12 @@ static inline tern_seq tcb_data_start(const struct tcb *tcb)
 static inline tern_seq tcb_data_end(const struct tcb *tcb)
 {
 	return seq_add(tcb_data_start(tcb), tcb->send.len);
+}
+
+/* The number of the byte that is read next: a FIN has one, too, and is not read. */
+static inline tern_seq tcb_read_next(const struct tcb *tcb)
+{
+	return seq_sub(tcb->rcv.nxt, tcb->receive.len + !!(tcb->flags & TCB_FIN_RECEIVED));
 }
 
 /* What we still offer: bytes beyond rcv.nxt. */

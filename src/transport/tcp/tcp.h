@@ -358,6 +358,8 @@ uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
 /* keepalive.c: whether the side block holds something that must stay. */
 bool tern_keepalive_in_use(const struct tcb_side *side);
+/* After how many unanswered probes it is given up. */
+uint32_t tern_keepalive_probes_max(const struct tcp *tcp, const struct tcb_side *side);
 /* An acceptable segment came. */
 void tern_keepalive_heard(const struct tcp *tcp, struct tcb_side *side);
 /* Does what is due; returns in how many ns to look again, 0 if never. The connection may be dead.
@@ -367,6 +369,8 @@ uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb);
 uint64_t tern_keepalive_left(const struct tcp *tcp, const struct tcb *tcb);
 /* The first timeout of a series: what is unacknowledged was sent `waited` ns ago. */
 void tern_user_timeout_begin(const struct tcp *tcp, struct tcb *tcb, uint64_t waited);
+/* How long ago, in ns, that was; 0 if nothing has timed out, or memory was short. */
+uint64_t tern_stalled_age(const struct tcp *tcp, const struct tcb *tcb);
 /* How long, in ns, the user is still willing to wait: TERN_NEVER if for ever. */
 uint64_t tern_user_timeout_left(const struct tcp *tcp, const struct tcb *tcb);
 int tern_keepalive_set(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option,
@@ -410,6 +414,8 @@ void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_
 /* The connection may have something to send: queue it on its interface. */
 void tern_want_send(struct tcp *tcp, struct tcb *tcb);
 void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
+/* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
+const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
 /* What output.c decided to send. */
 struct plan {
 	tern_seq seq;
@@ -429,6 +435,8 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 /* With at least that RTT: how many of the bytes that may be sent may go now; if none, it is listed
  * again in time. */
 uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want);
+/* Whether that would be none now. */
+bool tern_pacing_waits(const struct tcp *tcp, const struct tcb *tcb, uint32_t want);
 void tern_pacing_sent(struct tcb *tcb, uint32_t n);
 /* Data is about to be sent, and nothing is in flight. */
 void tern_pacing_resume(const struct tcp *tcp, struct tcb *tcb);
@@ -484,6 +492,8 @@ void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
+/* After how many timeouts in a row it is given up; for closed windows see tern_tcp_info. */
+uint32_t tern_timer_retries_max(const struct tcp *tcp, const struct tcb *tcb);
 /* What it waits for next, in how many ns, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64_t *left);
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);

@@ -302,23 +302,28 @@ static uint32_t tries_at_closed_window(const struct tcp *tcp, const struct tcb *
  * DEVIATES: MUST-23 wants three minutes for a SYN; tcp_syn_retries has Linux's default, 127 s, and
  * 7 gives 255 s.
  */
-static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
+uint32_t tern_timer_retries_max(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct settings *s = &tcp->core->set;
 	int32_t limit = s->tcp_retries2;
-	uint32_t tries = tcb->backoff;
-	uint64_t left = tern_user_timeout_left(tcp, tcb);
-	if (left != TERN_NEVER)
-		return left == 0;
 	if (tcb->state == TERN_TCP_SYN_SENT)
 		limit = s->tcp_syn_retries;
 	else if (tcb_syn_unacked(tcb)) /* both opened at once */
 		limit = s->tcp_synack_retries;
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
 		limit = s->tcp_orphan_retries;
+	return (uint32_t)limit;
+}
+
+static bool out_of_tries(const struct tcp *tcp, const struct tcb *tcb)
+{
+	uint32_t tries = tcb->backoff;
+	uint64_t left = tern_user_timeout_left(tcp, tcb);
+	if (left != TERN_NEVER)
+		return left == 0;
 	if (!tcb_syn_unacked(tcb) && tcb->snd.wnd == 0)
 		tries = tries_at_closed_window(tcp, tcb);
-	return (int64_t)tries >= limit;
+	return tries >= tern_timer_retries_max(tcp, tcb);
 }
 
 static void back_off(const struct tcp *tcp, struct tcb *tcb)
@@ -463,7 +468,7 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		return false;
 	if (wait)
 		set(tcp, tcb, &tcb->linger_at, wait);
-	else if (!tern_keepalive_in_use(tcb->side))
+	else if (!tern_keepalive_in_use(tcb->side) && !tcb_stands_still(tcb))
 		tern_timer_busy(tcp, tcb);
 	return true;
 }

@@ -209,7 +209,7 @@ static void taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 			tern_ring_clear(&tcb->receive, &tcp->core->chunks);
 	}
 	if (tcb->flags & TCB_URGENT_IN && tcb->side &&
-		seq_leq(tcb->side->rcv_up, seq_sub(tcb->rcv.nxt, tcb->receive.len)))
+		seq_leq(tcb->side->rcv_up, tcb_read_next(tcb)))
 		tcb->flags &= ~TCB_URGENT_IN;
 	tern_window_taken(tcp, tcb, n);
 }

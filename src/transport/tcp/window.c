@@ -127,6 +127,10 @@ static void tune(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 {
 	tune(tcp, tcb, n);
+	if (tcb->side && n)
+		tcb->side->unread_at = tcp->core->now;
+	if (tcb->linger_at == 0) /* it may have stood still */
+		tern_timer_busy(tcp, tcb);
 	if (!worth_update(tcb))
 		return;
 	tcb->flags |= TCB_ACK_NOW;

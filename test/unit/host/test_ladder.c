@@ -32,7 +32,8 @@ static char *printed(struct tern_ladder *l, enum tern_ladder_choice utf8,
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 	assert_non_null(out);
-	tern_ladder_print(l, out, &(struct tern_ladder_style){80, utf8, colour});
+	tern_ladder_print(l, out,
+		&(struct tern_ladder_style){.width = 80, .utf8 = utf8, .colour = colour});
 	fclose(out);
 	return text;
 }
@@ -647,7 +648,9 @@ static void every_line_is_as_wide_as_asked_for_and_aligned(void **state)
 		size_t size;
 		FILE *out = open_memstream(&text, &size);
 		tern_ladder_print(ladder, out,
-			&(struct tern_ladder_style){width, TERN_LADDER_NO, TERN_LADDER_NO});
+			&(struct tern_ladder_style){.width = width,
+				.utf8 = TERN_LADDER_NO,
+				.colour = TERN_LADDER_NO});
 		fclose(out);
 		for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 			assert_true(strlen(line) <= wanted);
@@ -681,6 +684,49 @@ static void colour_and_unicode_only_dress_the_same_text(void **state)
 	free(unicode);
 }
 
+struct paced {
+	FILE *out;
+	unsigned rows;
+	uint64_t at[8];
+	long printed[8]; /* bytes before that row */
+};
+
+static void note_pace(void *context, uint64_t at)
+{
+	struct paced *p = context;
+	fflush(p->out);
+	assert_true(p->rows < 8);
+	p->at[p->rows] = at;
+	p->printed[p->rows++] = ftell(p->out);
+}
+
+static void each_row_waits_for_its_time(void **state)
+{
+	(void)state;
+	char *text = NULL;
+	size_t size;
+	struct paced p = {.out = open_memstream(&text, &size)};
+	struct tern_ladder_style style = {.width = 80,
+		.utf8 = TERN_LADDER_NO,
+		.colour = TERN_LADDER_NO,
+		.pace = note_pace,
+		.pace_context = &p};
+	play_open(&play);
+	play_state(&play, 1000, TERN_TCP_FIN_WAIT_1, TERN_CAUSE_CLOSE);
+	play_send(&play, 1000, F | A, 1, 1, 0);
+	tern_ladder_print(ladder, p.out, &style);
+	fclose(p.out);
+	static const char *const rows[] = {"0.000 |--", "0.050 |<-", "0.060 |--", "1.000 |--"};
+	static const unsigned us[] = {0, 50, 60, 1000};
+	assert_int_equal(p.rows, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(p.at[i] - p.at[0], us[i] * 1000);
+		assert_non_null(strstr(text + p.printed[i], rows[i]));
+		assert_true(strstr(text, rows[i]) > text + p.printed[i]);
+	}
+	free(text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -704,6 +750,7 @@ int main(void)
 		TEST(however_long_the_connection_its_rows_are_bounded),
 		TEST(every_line_is_as_wide_as_asked_for_and_aligned),
 		TEST(colour_and_unicode_only_dress_the_same_text),
+		TEST(each_row_waits_for_its_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,6 +353,73 @@ static void a_flush_passes_on_what_was_written(void **state)
 	end(&w);
 }
 
+static void the_peer_has_urgent(struct world *w, uint32_t left, const char *text)
+{
+	spin(w, 20);
+	assert_int_equal(tern_tcp_urgent(w->stack, w->peer), left);
+	w->got_len = 0;
+	peer_read(w);
+	assert_int_equal(w->got_len, strlen(text));
+	assert_memory_equal(w->got, text, strlen(text));
+	assert_int_equal(tern_tcp_urgent(w->stack, w->peer), 0);
+}
+
+/* The byte that stays unread may be such a one. */
+static void bytes_out_of_band_are_urgent_to_the_peer(void **state)
+{
+	(void)state;
+	struct world w;
+	if (!keep_last)
+		return;
+	begin(&w);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(send(w.program, "ab!", 3, MSG_OOB), 3);
+		the_peer_has_urgent(&w, 3, "ab!");
+		assert_int_equal(send(w.program, "?", 1, MSG_OOB), 1);
+		assert_int_equal(send(w.program, "cd", 2, 0), 2);
+		the_peer_has_urgent(&w, 1, "?cd");
+		assert_int_equal(send(w.program, "efg", 3, 0), 3);
+		the_peer_has_urgent(&w, 0, "efg");
+	}
+	assert_int_equal(send(w.program, "last!", 5, MSG_OOB), 5);
+	shutdown(w.program, SHUT_WR);
+	the_peer_has_urgent(&w, 5, "last!");
+	assert_true(w.peer_eof);
+	tern_tcp_close(w.stack, w.peer);
+	spin(&w, 20);
+	end(&w);
+}
+
+static void the_program_gets(struct world *w, int flags, const char *text)
+{
+	char got[16];
+	ssize_t n = recv(w->program, got, sizeof got, flags);
+	assert_int_equal(n, strlen(text));
+	assert_memory_equal(got, text, strlen(text));
+}
+
+static void urgent_bytes_are_out_of_band_to_the_program(void **state)
+{
+	(void)state;
+	struct world w;
+	begin(&w);
+	tern_tcp_write(w.stack, w.peer, "before", 6);
+	tern_tcp_write_urgent(w.stack, w.peer, "!", 1);
+	tern_tcp_write(w.stack, w.peer, "after", 5);
+	spin(&w, 20);
+	if (keep_last) {
+		the_program_gets(&w, 0, "before");
+		the_program_gets(&w, MSG_OOB, "!");
+		the_program_gets(&w, 0, "after");
+	} else {
+		the_program_gets(&w, 0, "before!after");
+	}
+	tern_tcp_close(w.stack, w.peer);
+	close_program(&w);
+	spin(&w, 20);
+	end(&w);
+}
+
 static void a_program_that_leaves_bytes_unread_resets_the_peer(void **state)
 {
 	(void)state;
@@ -460,6 +527,8 @@ int main(void)
 		cmocka_unit_test(an_end_of_file_is_never_a_reset),
 		cmocka_unit_test(lingering_for_no_time_resets),
 		cmocka_unit_test(a_flush_passes_on_what_was_written),
+		cmocka_unit_test(bytes_out_of_band_are_urgent_to_the_peer),
+		cmocka_unit_test(urgent_bytes_are_out_of_band_to_the_program),
 		cmocka_unit_test(a_program_that_leaves_bytes_unread_resets_the_peer),
 		cmocka_unit_test(a_program_that_has_gone_resets_a_peer_that_still_sends),
 		cmocka_unit_test(what_arrives_after_the_program_stopped_reading_is_swallowed),

@@ -50,11 +50,33 @@ static void anything_else_is_no_cookie_key(void **state)
 	assert_int_equal(tern_options_take(&o, OPTION_COOKIE_KEY, "/"), -1);
 }
 
+static void a_recorder_has_a_size_or_is_none(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"0", 0}, {"65536", 65536}, {"64K", 65536}, {"4M", 4 << 20}, {"1G", 1 << 30}};
+	static const char *const bad[] = {"", "K", "-1", "+1M", "1", "65535", "63K", "2G",
+		"1048577K", "4m", "4MM", "4 M", "0x100000", "18446744073709551616",
+		"18014398509481984K"};
+	struct options o;
+	tern_options_init(&o, "test");
+	assert_int_equal(o.recorder_bytes, 4 << 20);
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+		assert_int_equal(tern_options_take(&o, OPTION_RECORDER, good[i].text), 1);
+		assert_int_equal(o.recorder_bytes, good[i].bytes);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(tern_options_take(&o, OPTION_RECORDER, bad[i]), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cookie_key_is_32_hexadecimal_digits),
 		cmocka_unit_test(anything_else_is_no_cookie_key),
+		cmocka_unit_test(a_recorder_has_a_size_or_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

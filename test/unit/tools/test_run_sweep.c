@@ -16,6 +16,7 @@ static uint32_t question;
 
 struct scene {
 	struct run run;
+	struct sandbox sandbox;
 	struct sock *sock;
 	uint64_t cookie;
 	int fd;
@@ -29,7 +30,8 @@ static void begin(struct scene *s)
 	s->run.diag = ends[0];
 	kernel = ends[1];
 	s->fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	s->sock = tern_sock_new(&s->run, s->fd);
+	s->sandbox.run = &s->run;
+	s->sock = tern_sock_new(&s->sandbox, s->fd);
 	assert_non_null(s->sock);
 	s->cookie = s->sock->cookie;
 }
@@ -102,12 +104,39 @@ static void no_memory_to_answer_is_no_answer(void **state)
 	assert_true(survives(ENOMEM));
 }
 
+/* A socket that went from one program to another on the same stack outlives the first. */
+static void a_program_that_ends_in_order_leaves_its_sockets_to_who_has_them(void **state)
+{
+	(void)state;
+	struct scene s;
+	begin(&s);
+	tern_sock_leave(&s.sandbox, false);
+	assert_ptr_equal(tern_sock_find(&s.run, s.cookie), s.sock);
+	assert_null(s.sock->sandbox);
+	end(&s);
+}
+
+static void a_program_whose_starter_died_loses_its_sockets_and_nobody_elses(void **state)
+{
+	(void)state;
+	struct scene s;
+	begin(&s);
+	struct sandbox other = {.run = &s.run};
+	tern_sock_leave(&other, true);
+	assert_ptr_equal(tern_sock_find(&s.run, s.cookie), s.sock);
+	tern_sock_leave(&s.sandbox, true);
+	assert_null(tern_sock_find(&s.run, s.cookie));
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_socket_the_list_left_out_lives),
 		cmocka_unit_test(a_socket_that_is_no_more_goes),
 		cmocka_unit_test(no_memory_to_answer_is_no_answer),
+		cmocka_unit_test(a_program_that_ends_in_order_leaves_its_sockets_to_who_has_them),
+		cmocka_unit_test(a_program_whose_starter_died_loses_its_sockets_and_nobody_elses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -422,6 +422,7 @@ static void all_are_stale(struct tern_stack *stack, struct tern_conn c)
 	assert_int_equal(tern_tcp_read(stack, c, &byte, 1), TERN_ESTALE);
 	assert_int_equal(tern_tcp_write(stack, c, "x", 1), TERN_ESTALE);
 	assert_int_equal(tern_tcp_write_urgent(stack, c, "x", 1), TERN_ESTALE);
+	assert_int_equal(tern_tcp_urgent(stack, c), 0);
 	assert_int_equal(tern_tcp_peek(stack, c, &span, 1), TERN_ESTALE);
 	assert_int_equal(tern_tcp_consume(stack, c, 0), TERN_ESTALE);
 	assert_int_equal(tern_tcp_room(stack, c, 1, &span, 1), TERN_ESTALE);

@@ -139,6 +139,39 @@ static void no_urgent_pointer_harms(void **state)
 	}
 }
 
+static void it_is_told_how_far_the_urgent_byte_is(void **state)
+{
+	(void)state;
+	struct peer p;
+	char got[8];
+	open_plain(&p, 1);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 0);
+	struct tcp_segment s = {.seq = seq(p.seq),
+		.ack = seq(p.ack),
+		.flags = TCP_ACK | TCP_URG,
+		.window = 65535,
+		.urgent = 6,
+		.data = (const uint8_t *)"abcd",
+		.data_len = 4};
+	peer_send(&p, &s);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 6); /* ahead of its byte */
+	assert_int_equal(tern_tcp_read(p.stack, p.conn, got, 3), 3);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 3);
+	peer_say(&p, TCP_ACK, 4, "e!g", 3);
+	assert_int_equal(tern_tcp_read(p.stack, p.conn, got, 2), 2);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 1);
+	assert_int_equal(tern_tcp_read(p.stack, p.conn, got, 1), 1);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 0);
+	s.seq = seq(p.seq + 7);
+	s.flags |= TCP_FIN;
+	s.urgent = 4;
+	peer_send(&p, &s);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 5);
+	assert_int_equal(tern_tcp_read(p.stack, p.conn, got, 4), 4);
+	assert_int_equal(tern_tcp_urgent(p.stack, p.conn), 1); /* the FIN is no byte */
+	peer_close(&p);
+}
+
 static void an_early_fin_waits_for_its_text(void **state)
 {
 	(void)state;
@@ -211,6 +244,7 @@ int main(void)
 		cmocka_unit_test(every_segment_beyond_a_hole_draws_its_own_ack),
 		cmocka_unit_test(holes_are_capped),
 		cmocka_unit_test(no_urgent_pointer_harms),
+		cmocka_unit_test(it_is_told_how_far_the_urgent_byte_is),
 		cmocka_unit_test(an_early_fin_waits_for_its_text),
 		cmocka_unit_test(the_window_closes_and_is_kept_to),
 		cmocka_unit_test(only_what_was_lent_can_be_committed),

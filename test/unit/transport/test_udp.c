@@ -414,6 +414,37 @@ static void an_event_is_told_with_its_owner(void **state)
 	end(s);
 }
 
+static void every_socket_is_listed_with_what_waits_in_it(void **state)
+{
+	(void)state;
+	struct tern_stack *s = begin();
+	int mine;
+	struct tern_udp bound = open_with(s,
+		&(struct tern_udp_opts){.local = at(0, 53), .rcvbuf = 5000, .user = &mine});
+	struct tern_udp gone = open_on(s, 0, 54);
+	struct tern_udp connected = open_to(s, 99, PEER, 7);
+	struct tern_udp_info info;
+	uint32_t cursor = 0;
+	unsigned seen = 0;
+	assert_int_equal(tern_udp_close(s, gone), 0);
+	arrives(s, at(PEER, 7), at(OURS, 53), "abc", 3);
+	for (; tern_udp_each(s, &cursor, &info); seen++) {
+		bool is_bound = info.local.port == 53;
+		assert_int_equal(info.local.port, is_bound ? 53 : 99);
+		assert_int_equal(info.remote.port, is_bound ? 0 : 7);
+		assert_true(is_bound ? info.queued > 3 : info.queued == 0);
+		assert_ptr_equal(info.user, is_bound ? &mine : NULL);
+		if (is_bound)
+			assert_int_equal(info.rcvbuf, 5000);
+	}
+	assert_int_equal(seen, 2);
+	assert_int_equal(tern_udp_close(s, bound), 0);
+	assert_int_equal(tern_udp_close(s, connected), 0);
+	cursor = 0;
+	assert_false(tern_udp_each(s, &cursor, &info));
+	end(s);
+}
+
 static void a_stale_handle_is_an_error(void **state)
 {
 	(void)state;
@@ -482,6 +513,7 @@ int main(void)
 		cmocka_unit_test(sending_is_refused_with_a_reason),
 		cmocka_unit_test(a_broadcast_is_received_by_a_socket_on_any_address),
 		cmocka_unit_test(an_event_is_told_with_its_owner),
+		cmocka_unit_test(every_socket_is_listed_with_what_waits_in_it),
 		cmocka_unit_test(a_stale_handle_is_an_error),
 		cmocka_unit_test(what_is_sent_to_ourselves_goes_over_the_loopback),
 		cmocka_unit_test(no_memory_is_a_refusal_and_leaks_nothing),
