@@ -22,6 +22,10 @@ static json_t *listener(const struct tern_tcp_info *i)
 	json_t *row = json_pack("{s:s, s:o, s:I, s:I}", "state", tern_tcp_state_name(i->state),
 		"local", endpoint(&i->local), "waiting", (json_int_t)i->unread, "backlog",
 		(json_int_t)i->rcvbuf);
+	put(row, "half_open", i->half_open);
+	put(row, "half_open_limit", i->half_open_limit);
+	if (i->cookies_left)
+		put(row, "cookies_s", i->cookies_left);
 	if (i->unread)
 		put(row, "waiting_s", i->queue_age);
 	if (i->unread > i->rcvbuf)

@@ -155,6 +155,16 @@ static void show_info(json_t *c)
 		row_number(c, "snd_wnd"), row_number(c, "rcv_wnd"));
 }
 
+/* What is half-open, of how many, and for how long cookies that were sent are still good. */
+static void show_door(json_t *c)
+{
+	printf("\tsyn:%" PRId64 "/%" PRId64, row_number(c, "half_open"),
+		row_number(c, "half_open_limit"));
+	if (row_number(c, "cookies_s"))
+		printf(" cookies:%" PRId64 "s", row_number(c, "cookies_s"));
+	printf("\n");
+}
+
 static const char *peer(json_t *c)
 {
 	const char *at = row_text(c, "remote");
@@ -195,6 +205,8 @@ static void show(const struct ss *s, json_t *c)
 	if (s->options && !listens && !is_udp(c))
 		show_age(c);
 	printf("\n");
+	if (listens && s->info)
+		show_door(c);
 	if (listens || is_udp(c) || !(s->info || s->memory))
 		return;
 	printf("\t");

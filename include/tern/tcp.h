@@ -231,6 +231,9 @@ struct tern_tcp_info {
 	uint64_t unread_age; /* ns since the application last took bytes, or those there are
 				came; 0: it has taken all, TERN_NEVER: not known */
 	uint32_t queue_age;  /* LISTEN: s that the first in its accept queue has waited */
+	uint32_t half_open, half_open_limit; /* LISTEN: in the SYN cache, and how many may be */
+	uint32_t cookies_left; /* LISTEN: s that cookies sent are still good for, at most; 0: none
+				  are out */
 	void *user;
 };
 int tern_tcp_info(const struct tern_stack *stack, struct tern_conn conn, struct tern_tcp_info *out);

@@ -131,6 +131,7 @@ def case_ss():
             require("waiting.py" in line.read(), "another process")
         require(os.readlink(f"/proc/{found.group(1)}/fd/{found.group(2)}").startswith("socket:"), "no socket")
         require('pid=' in ss("-lpH"), "the listener's owner")
+        require("syn:0/8" in ss("-liH"), "what is half-open")
         require(all(c.get("owners") for c in json.loads(ss("-jp")) if c["remote"] in at[:3]), "-jp")
         require(len(ss("-l").splitlines()) == 2 and "Recv-Q" in ss(), "the header")
         require("rtt:" in ss("-i") and "mem:(" in ss("-m"), "-i and -m")

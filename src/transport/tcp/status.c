@@ -267,8 +267,13 @@ bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern
 		.local = {l->addr, l->port},
 		.unread = l->queued, /* as ss shows it: waiting to be accepted, of ... */
 		.rcvbuf = l->backlog,
+		.half_open = l->half_open,
+		.half_open_limit = tern_listen_half_open_limit(tcp, l),
 		.user = l->user,
 	};
+	if (l->cookies_until > tcp->core->now)
+		out->cookies_left =
+			(uint32_t)((l->cookies_until - tcp->core->now) / (1000 * MS)) + 1;
 	describe_queue(tcp, l, out);
 	return true;
 }

@@ -55,6 +55,35 @@ static void accepted(struct peer *p)
 	assert_int_equal(peer_state(p), TERN_TCP_ESTABLISHED);
 }
 
+static struct tern_tcp_info listening(const struct peer *p)
+{
+	struct tern_tcp_info info = {0};
+	for (uint32_t cursor = 0; tern_tcp_each(p->stack, &cursor, &info);)
+		if (info.state == TERN_TCP_LISTEN)
+			break;
+	return info;
+}
+
+/* STATUS of a listener says what is half-open, and that cookies are out. */
+static void a_listener_tells_of_its_door(void **state)
+{
+	(void)state;
+	struct peer p;
+	begin(&p, 1, 8);
+	assert_int_equal(listening(&p).half_open_limit, 9);
+	for (unsigned i = 0; i < 9; i++)
+		assert_true(syn(&p, (uint16_t)(1000 + i), NULL));
+	assert_int_equal(listening(&p).half_open, 9);
+	assert_int_equal(listening(&p).cookies_left, 0);
+	assert_true(syn(&p, 2000, NULL));
+	assert_int_equal(listening(&p).half_open, 9);
+	assert_in_range(listening(&p).cookies_left, 127, 129);
+	peer_ignore(&p, 130 * SEC);
+	assert_int_equal(listening(&p).half_open, 0);
+	assert_int_equal(listening(&p).cookies_left, 0);
+	peer_close(&p);
+}
+
 static void nothing_is_kept_of_a_syn(void **state)
 {
 	(void)state;
@@ -308,6 +337,7 @@ static void instances_that_share_a_key_answer_for_each_other(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_listener_tells_of_its_door),
 		cmocka_unit_test(nothing_is_kept_of_a_syn),
 		cmocka_unit_test(with_timestamps_nothing_is_lost),
 		cmocka_unit_test(without_timestamps_it_still_works),
