@@ -49,7 +49,7 @@ static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
 /* Of the burst, less is left than a segment takes. */
 static bool spent(const struct tcb *tcb, uint32_t want)
 {
-	return tcb->side->pacing.left < at_most(want, tcb->mss);
+	return tcb->side->pacing.left < at_most(want, tern_tcb_effective_mss(tcb));
 }
 
 bool tern_pacing_waits(const struct tcp *tcp, const struct tcb *tcb, uint32_t want)

@@ -196,6 +196,49 @@ static void everything_arrives_with_its_fin(void **state)
 	peer_close(&p);
 }
 
+/* Seed 7802 of the world: an initial window of one segment, which timestamps make smaller than the
+ * MSS, and a device that takes two at once. What was left of a burst was then never enough. */
+static void a_window_of_one_small_segment_is_a_burst(void **state)
+{
+	(void)state;
+	struct peer p;
+	unsigned got = 0;
+	peer_open(&p);
+	peer_set(&p, "tcp_init_cwnd", 1);
+	tern_stack_tcp(p.stack)->ip->link->nif[p.nif].opts.offload = TERN_OFFLOAD_TSO;
+	peer_dial(&p);
+	peer_wait(&p, 40 * MSEC);
+	p.timestamps = true;
+	p.tsval = 1;
+	struct tcp_segment s = {.seq = seq(1),
+		.ack = seq(p.ack),
+		.flags = TCP_SYN | TCP_ACK,
+		.window = p.window,
+		.options = {.has = TCP_OPT_MSS | TCP_OPT_TIMESTAMP,
+			.mss = MSS,
+			.tsval = 1,
+			.tsecr = p.last.options.tsval}};
+	p.seq = 2;
+	peer_send(&p, &s);
+	peer_drain(&p);
+	for (unsigned i = 0; i < 5; i++) { /* each into an empty path, the window above one */
+		assert_int_equal(tern_tcp_write(p.stack, p.conn, data, 10000), 10000);
+		for (unsigned k = 0; k < 40 && peer_expect(&p, 3 * SEC); k++) {
+			got += p.last.data_len;
+			p.ack = p.last.seq.v + p.last.data_len;
+			p.tsval++;
+			p.tsecr = p.last.options.tsval;
+			peer_wait(&p, 40 * MSEC);
+			peer_say(&p, TCP_ACK, 0, NULL, 0);
+			if (got == (i + 1) * 10000)
+				break;
+		}
+		assert_int_equal(got, (i + 1) * 10000);
+		assert_int_equal(tern_counter(p.stack, TERN_COUNT_TcpRetransSegs), 0);
+	}
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +250,7 @@ int main(void)
 		cmocka_unit_test(a_late_timer_costs_nothing),
 		cmocka_unit_test(short_paths_and_who_asks_not_to_are_not_paced),
 		cmocka_unit_test(everything_arrives_with_its_fin),
+		cmocka_unit_test(a_window_of_one_small_segment_is_a_burst),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
