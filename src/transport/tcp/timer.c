@@ -105,7 +105,10 @@ static bool arm_sooner(struct tcp *tcp, struct tcb *tcb)
 	uint64_t now = tcp->core->now, wait;
 	if (tcb->side && tcb->side->rec.rack.due) {
 		uint64_t due = tcb->side->rec.rack.due;
-		arm_loss(tcp, tcb, LOSS_TIMER_REORDER, due > now ? due - now : 0);
+		wait = due > now ? due - now : 0;
+		/* A patience that ends before has the RTO's expiry to end it. */
+		bool ends = tcb->backoff && tern_user_timeout_left(tcp, tcb) < wait;
+		arm_loss(tcp, tcb, ends ? LOSS_TIMER_RTO : LOSS_TIMER_REORDER, wait);
 		return true;
 	}
 	if (!tern_tlp_wait(tcp, tcb, &wait))
