@@ -1,11 +1,11 @@
 /*
  * Theory of operation. Three rings of records, for what anybody can cause by a SYN, for what is
  * notable, and for what only keeps a device busy; a counter of all puts records in order again.
- * Changes of state, FIN and RST are notable always; of anything else each connection has a ration,
- * so that one that says little is kept whole, and of a transfer at full speed the most goes to the
- * third ring. A record holds what the event says of its connection, the event's own part, and,
- * where it is about a frame, the frame's first bytes: FRAME_IN and SEGMENT_IN, or SEGMENT_OUT and
- * FRAME_OUT, share one.
+ * Changes of state are notable always; of anything else each connection has a ration, and another
+ * of FIN and RST, so that one that says little is kept whole, and of a transfer at full speed, or
+ * of a flood, the most goes to the third ring. A record holds what the event says of its
+ * connection, the event's own part, and, where it is about a frame, the frame's first bytes:
+ * FRAME_IN and SEGMENT_IN, or SEGMENT_OUT and FRAME_OUT, share one.
  *
  * The records of one connection are a chain: each has the position of the one before it in its
  * ring, and a table, by a hash of the endpoints, that of the newest. Positions only grow, so one
@@ -17,8 +17,10 @@
  */
 #include <tern/recorder.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "host/error.h"
 #include "host/recorder.h"
@@ -71,22 +73,27 @@ static void advance(struct ring *ring, uint32_t size)
 		ring->head_at = 0;
 }
 
-/* The lane of what may come at any rate: a token bucket. */
-static enum lane ration(struct tern_recorder *r, const struct tern_trace_conn *conn, uint64_t now)
+static enum lane ration(struct ration *of, uint64_t now)
 {
-	struct bucket *b = bucket_of(r, &conn->local, &conn->remote);
-	if (now - b->rationed_at >= RATION_NS) {
-		uint64_t more = (now - b->rationed_at) / RATION_NS + b->ration;
-		b->ration = more < RATION_MAX ? (uint32_t)more : RATION_MAX;
-		b->rationed_at = now;
+	if (now - of->grown_at >= RATION_NS) {
+		uint64_t more = (now - of->grown_at) / RATION_NS + of->left;
+		of->left = more < RATION_MAX ? (uint32_t)more : RATION_MAX;
+		of->grown_at = now;
 	}
-	if (b->granted_at == now)
+	if (of->granted_at == now)
 		return NOTABLE;
-	if (b->ration == 0)
+	if (of->left == 0)
 		return BUSY;
-	b->ration--;
-	b->granted_at = now;
+	of->left--;
+	of->granted_at = now;
 	return NOTABLE;
+}
+
+/* The lane of what may come at any rate. */
+static enum lane plain_lane(const struct tern_recorder *r, const struct tern_trace_conn *conn,
+	uint64_t now)
+{
+	return ration(&bucket_of(r, &conn->local, &conn->remote)->plain, now);
 }
 
 /* --- records ----------------------------------------------------------------------------- */
@@ -181,12 +188,27 @@ static const uint8_t *find_tcp(const struct tern_recorder *r, const struct tern_
 	return data + at;
 }
 
-static enum lane by_flags(struct tern_recorder *r, unsigned flags,
+static enum lane by_flags(const struct tern_recorder *r, unsigned flags,
 	const struct tern_trace_conn *conn, uint64_t now)
 {
+	struct bucket *b = bucket_of(r, &conn->local, &conn->remote);
 	if (flags & SYN)
 		return OPENING;
-	return flags & (FIN | RST) ? NOTABLE : ration(r, conn, now);
+	return ration(flags & (FIN | RST) ? &b->ending : &b->plain, now);
+}
+
+/* Whether the last that was told of these ends was of an opening, or of no connection. */
+static bool is_opening(const struct tern_recorder *r, const struct tern_trace_conn *conn)
+{
+	const struct bucket *b = bucket_of(r, &conn->local, &conn->remote);
+	uint64_t last = 0, order[LANES] = {0};
+	for (unsigned lane = 0; lane < LANES; lane++) {
+		uint64_t at = b->newest[lane];
+		if (at && at >= r->ring[lane].tail)
+			order[lane] = record_at(&r->ring[lane], at)->order;
+		last = order[lane] > last ? order[lane] : last;
+	}
+	return last && last == order[OPENING];
 }
 
 /* A frame that goes out is that of the segment just told, or one that waited meanwhile. */
@@ -213,7 +235,8 @@ static void frame_out(struct tern_recorder *r, const struct tern_trace *t)
 			return;
 		}
 	}
-	write_record(r, t, &conn, by_flags(r, tcp[13], &conn, t->now), t->frame);
+	enum lane lane = is_opening(r, &conn) ? OPENING : by_flags(r, tcp[13], &conn, t->now);
+	write_record(r, t, &conn, lane, t->frame);
 }
 
 /* The frame under way concerns that connection. */
@@ -235,7 +258,7 @@ static bool adopt_frame(struct tern_recorder *r, const struct tern_trace *t)
 	if (conn.remote.port == 0 &&
 		!find_tcp(r, r->frame, r->frame_nif, &conn.remote, &conn.local))
 		return false;
-	own(r, &conn, t->has_conn ? ration(r, &conn, t->now) : OPENING);
+	own(r, &conn, t->has_conn ? plain_lane(r, &conn, t->now) : OPENING);
 	write_record(r, &frame, &conn, r->owner_lane, r->frame);
 	r->frame = NULL;
 	return true;
@@ -243,7 +266,7 @@ static bool adopt_frame(struct tern_recorder *r, const struct tern_trace *t)
 
 /* --- events -------------------------------------------------------------------------------- */
 
-static enum lane lane_of(struct tern_recorder *r, const struct tern_trace *t)
+static enum lane lane_of(const struct tern_recorder *r, const struct tern_trace *t)
 {
 	return t->has_conn ? by_flags(r, t->segment.flags, &t->conn, t->now) : OPENING;
 }
@@ -305,7 +328,7 @@ static void other(struct tern_recorder *r, const struct tern_trace *t)
 		return;
 	enum lane lane = OPENING;
 	if (!half_open(t) && !(r->receiving && r->owned && r->owner_lane == OPENING))
-		lane = t->kind == TERN_TRACE_STATE ? NOTABLE : ration(r, conn, t->now);
+		lane = t->kind == TERN_TRACE_STATE ? NOTABLE : plain_lane(r, conn, t->now);
 	write_record(r, t, conn, lane, NULL);
 }
 
@@ -374,12 +397,15 @@ static bool make_ring(struct ring *ring, size_t size)
 	return ring->bytes;
 }
 
-static bool make_index(struct tern_recorder *r, size_t bytes)
+static bool make_index(struct tern_recorder *r, size_t bytes, uint64_t seed)
 {
 	uint32_t buckets = BUCKETS_MIN;
 	while (buckets < bytes / 512 && buckets < BUCKETS_MAX)
 		buckets *= 2;
 	r->bucket_mask = buckets - 1;
+	r->key = seed;
+	if (seed == 0 && getrandom(&r->key, sizeof r->key, 0) != (ssize_t)sizeof r->key)
+		return false;
 	r->buckets = calloc(buckets, sizeof *r->buckets);
 	return r->buckets;
 }
@@ -397,11 +423,11 @@ struct tern_recorder *tern_recorder_new(const struct tern_recorder_opts *opts)
 	size_t quarter = bytes / 4 & ~(size_t)7;
 	if (r && make_ring(&r->ring[OPENING], quarter) && make_ring(&r->ring[NOTABLE], quarter) &&
 		make_ring(&r->ring[BUSY], (bytes - 2 * quarter) & ~(size_t)7) &&
-		make_index(r, bytes)) {
+		make_index(r, bytes, opts ? opts->seed : 0)) {
 		r->snaplen = snaplen;
 		return r;
 	}
-	tern_error_set("recorder: out of memory");
+	tern_error_set("recorder: %s", strerror(errno));
 	tern_recorder_free(r);
 	return NULL;
 }

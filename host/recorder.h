@@ -13,12 +13,17 @@ enum lane {
 	LANES
 };
 
+/* Of what may come at any rate: a token bucket. */
+struct ration {
+	uint64_t grown_at;   /* ns: when it last grew */
+	uint64_t granted_at; /* and when it was last used: what comes at once belongs together */
+	uint32_t left;
+};
+
 /* The connections of one hash. */
 struct bucket {
-	uint64_t newest[LANES]; /* positions; 0: none */
-	uint64_t rationed_at;   /* ns: when the ration last grew */
-	uint64_t granted_at;    /* and when it was last used: what comes at once belongs together */
-	uint32_t ration;
+	uint64_t newest[LANES];      /* positions; 0: none */
+	struct ration plain, ending; /* ending: FIN and RST */
 };
 
 /* A multiple of 8 bytes: this, the event's part of the union, a kept_frame and its bytes. */
@@ -57,6 +62,7 @@ struct tern_recorder {
 	struct ring ring[LANES];
 	struct bucket *buckets;
 	uint32_t bucket_mask;
+	uint64_t key; /* of the hash: strangers must not choose whom they share a bucket with */
 	uint64_t order, lost;
 	const struct tern_frame *frame; /* received, under way, and not kept yet */
 	int frame_nif;
@@ -79,21 +85,26 @@ static inline struct record *record_at(const struct ring *ring, uint64_t positio
 	return (struct record *)(void *)(ring->bytes + position % ring->size);
 }
 
-/* The same whichever end is ours. */
-static inline uint32_t ends_hash(const struct tern_endpoint *a, const struct tern_endpoint *b)
+/* Every bit of the result depends on every bit of x (splitmix64's last step). */
+static inline uint64_t mix(uint64_t x)
 {
-	uint32_t x, y;
-	memcpy(&x, a->addr.byte + 12, sizeof x);
-	memcpy(&y, b->addr.byte + 12, sizeof y);
-	uint32_t ports = (uint32_t)(a->port ^ b->port) << 16 | ((uint32_t)a->port + b->port);
-	uint32_t h = ((x ^ y) + ports) * 0x9e3779b1u;
-	return h ^ h >> 15;
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
 }
 
+static inline uint64_t end_hash(uint64_t key, const struct tern_endpoint *end)
+{
+	uint64_t half[2];
+	memcpy(half, end->addr.byte, sizeof half);
+	return mix(mix(mix(half[0] ^ key) ^ half[1]) ^ end->port);
+}
+
+/* The same whichever end is ours. */
 static inline struct bucket *bucket_of(const struct tern_recorder *r, const struct tern_endpoint *a,
 	const struct tern_endpoint *b)
 {
-	return &r->buckets[ends_hash(a, b) & r->bucket_mask];
+	return &r->buckets[(end_hash(r->key, a) + end_hash(r->key, b)) & r->bucket_mask];
 }
 
 /* How much of the union an event of that kind uses. */

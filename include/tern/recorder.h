@@ -14,10 +14,10 @@
  * It is a listener of the trace stream and keeps its events in a ring, the oldest giving way, with
  * the first bytes of each frame. A quarter of the ring is for SYNs, half-open connections and what
  * belongs to no connection: a flood of those washes away nothing else. A quarter is for what tells
- * most: changes of state, FIN and RST, and of each connection's other events ten a second; so a
- * transfer at full speed, which has the other half, does not wash away how the others began and
- * stand. Of plain data it keeps the segments, and not what they did to round-trip time and window;
- * timers only when they fire. One recorder serves one stack.
+ * most: changes of state, and of each connection ten FINs and RSTs and ten other events a second;
+ *so a transfer at full speed, or a flood, which has the other half, does not wash away how the
+ *others began and stand. Of plain data it keeps the segments, and not what they did to round-trip
+ *time and window; timers only when they fire. One recorder serves one stack.
  */
 #ifndef TERN_RECORDER_H
 #define TERN_RECORDER_H
@@ -39,6 +39,7 @@ struct tern_recorder_opts {
 	size_t bytes;     /* the ring: default 4 MiB; TERN_RECORDER_BYTES_MIN to _MAX */
 	uint32_t snaplen; /* bytes kept of a frame: default 160, which holds all headers; 64..1024
 			   */
+	uint64_t seed;    /* of a hash that peers must not foresee: default a random one */
 };
 
 /* NULL if memory is short or an option out of range. opts may be NULL. */

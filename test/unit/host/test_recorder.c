@@ -13,7 +13,7 @@ static struct tern_recorder *recorder;
 
 static void begin(size_t bytes)
 {
-	recorder = tern_recorder_new(&(struct tern_recorder_opts){.bytes = bytes});
+	recorder = tern_recorder_new(&(struct tern_recorder_opts){.bytes = bytes, .seed = 1});
 	assert_non_null(recorder);
 	tern_recorder_interface(recorder, 1, &(struct tern_nif_opts){.name = "test"});
 }
@@ -398,6 +398,83 @@ static void a_flood_does_not_wash_a_connection_away(void **state)
 	end();
 }
 
+/* A peer that ends its connection over and over again. */
+static void neither_does_a_flood_of_resets(void **state)
+{
+	(void)state;
+	static const int flags[] = {R, R | A, F | A, F};
+	for (unsigned i = 0; i < 4; i++) {
+		begin(TERN_RECORDER_BYTES_MIN);
+		receive(6000, 1, A, 0);
+		transmit(6000, 9, A, 5);
+		for (uint32_t n = 0; n < 20000; n++)
+			receive(5000, n, flags[i], 0);
+		assert_int_equal(replay(6000).segments, 2);
+		assert_true(replay(5000).segments > 50);
+		end();
+	}
+}
+
+/* Resets that answer strangers wait in a queue of the interface, and go out after one another. */
+static void neither_do_answers_to_strangers(void **state)
+{
+	(void)state;
+	begin(TERN_RECORDER_BYTES_MIN);
+	receive(70, 1, A, 0);
+	transmit(70, 9, A, 5);
+	for (unsigned n = 100; n < 20000; n += 2) {
+		struct tern_frame f;
+		for (unsigned port = n; port < n + 2; port++) {
+			f = frame_of(false, port, 1, A, 0);
+			tell_frame(TERN_TRACE_FRAME_IN, &f);
+			tell(port, (struct tern_trace){.kind = TERN_TRACE_SEGMENT_IN,
+					   .nif = 1,
+					   .segment = segment(1, A, 0)});
+			tell(port, (struct tern_trace){.kind = TERN_TRACE_SEGMENT_OUT,
+					   .nif = 1,
+					   .segment = segment(2, R, 0)});
+			tell_frame(TERN_TRACE_FRAME_DONE, &f);
+		}
+		for (unsigned port = n; port < n + 2; port++) {
+			f = frame_of(true, port, 2, R, 0);
+			tell_frame(TERN_TRACE_FRAME_OUT, &f);
+		}
+		now += 1000000;
+	}
+	assert_int_equal(replay(70).segments, 2);
+	end();
+}
+
+/* Endpoints of which the sums are the same, were nothing secret among them. */
+static void nobody_chooses_whom_to_share_a_ration_with(void **state)
+{
+	(void)state;
+	struct tern_trace_listener to;
+	struct tern_trace t = {.kind = TERN_TRACE_SEGMENT_IN,
+		.nif = 1,
+		.has_conn = true,
+		.segment = segment(1, A, 0)};
+	uint32_t ours, peer, victim, other;
+	t.conn.local = end_of(true, 6000);
+	memcpy(&ours, t.conn.local.addr.byte + 12, sizeof ours);
+	struct tern_endpoint quiet = end_of(false, 6000);
+	memcpy(&peer, quiet.addr.byte + 12, sizeof peer);
+	victim = (ours ^ peer) + ((6000u ^ 80) << 16) + 6000 + 80;
+	other = ours ^ (victim - ((6000u ^ 81) << 16) - 6000 - 81);
+	t.conn.remote = (struct tern_endpoint){quiet.addr, 81};
+	memcpy(t.conn.remote.addr.byte + 12, &other, sizeof other);
+	begin(1u << 20);
+	to = tern_recorder_listener(recorder);
+	for (unsigned n = 0; n < 20000; n++) {
+		t.now = now += 1000000;
+		to.see(to.context, &t);
+		if (n % 1000 == 555)
+			receive(6000, n, A, 0);
+	}
+	assert_int_equal(replay(6000).segments, 20);
+	end();
+}
+
 static void a_ring_that_has_gone_round_tells_only_what_is_there(void **state)
 {
 	(void)state;
@@ -474,6 +551,9 @@ int main(void)
 		cmocka_unit_test(what_is_no_tcp_is_not_kept),
 		cmocka_unit_test(bulk_does_not_wash_a_quiet_connection_away),
 		cmocka_unit_test(a_flood_does_not_wash_a_connection_away),
+		cmocka_unit_test(neither_does_a_flood_of_resets),
+		cmocka_unit_test(neither_do_answers_to_strangers),
+		cmocka_unit_test(nobody_chooses_whom_to_share_a_ration_with),
 		cmocka_unit_test(a_ring_that_has_gone_round_tells_only_what_is_there),
 		cmocka_unit_test(a_capture_is_made_of_it),
 		cmocka_unit_test(sizes_out_of_range_are_refused),

@@ -56,7 +56,8 @@ static void say_anything(struct walk *w)
 {
 	struct peer *p = &w->p;
 	const struct tcb *tcb = tcb_of(w);
-	static const uint16_t windows[] = {0, 1, 47, 1000, 20000, UINT16_MAX, UINT16_MAX, UINT16_MAX};
+	static const uint16_t windows[] = {0, 1, 47, 1000, 20000, UINT16_MAX, UINT16_MAX,
+		UINT16_MAX};
 	struct tcp_segment s = {.seq = tcb->rcv.nxt,
 		.ack = seq(dice(w, 3) ? tcb->snd.una.v : number(w)),
 		.flags = TCP_ACK,
@@ -188,13 +189,16 @@ static void open_walk(struct walk *w, unsigned number)
 	static const uint16_t sizes[] = {48, 60, 88, 536, 1000, 1460};
 	*w = (struct walk){.random = number * UINT64_C(0x9e3779b97f4a7c15) + 1};
 	w->mss = sizes[dice(w, 6)];
-	struct tcp_options o = {
-		.has = TCP_OPT_MSS | TCP_OPT_SACK_OK, .mss = (uint16_t)w->mss, .wscale = 7, .tsval = 1};
+	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_SACK_OK,
+		.mss = (uint16_t)w->mss,
+		.wscale = 7,
+		.tsval = 1};
 	o.has |= dice(w, 2) ? TCP_OPT_WSCALE : 0;
 	o.has |= dice(w, 2) ? TCP_OPT_TIMESTAMP : 0;
 	struct peer_setup setup = {.seed = (uint8_t)(number + 1),
 		.budget = dice(w, 4) ? 0 : 400000,
-		.now = dice(w, 2) ? 0 : ((uint64_t)UINT32_MAX + 1) * (dice(w, 2) ? MSEC : 1024 * 64)};
+		.now = dice(w, 2) ? 0
+				  : ((uint64_t)UINT32_MAX + 1) * (dice(w, 2) ? MSEC : 1024 * 64)};
 	peer_open_as(&w->p, &setup);
 	peer_set(&w->p, "tcp_congestion_control", dice(w, 2));
 	peer_set(&w->p, "tcp_pacing", dice(w, 3) != 0);
@@ -266,7 +270,7 @@ static void patience_that_ends_before_the_reordering_window(void **state)
 		.sack = {{seq_add(tcb->snd.una, 1000), seq_add(tcb->snd.una, 2000)}}};
 	peer_send(&w.p, &s);
 	assert_true(tcb->side->rec.rack.due >
-		w.p.now + tern_user_timeout_left(tern_stack_tcp(w.p.stack), tcb));
+		    w.p.now + tern_user_timeout_left(tern_stack_tcp(w.p.stack), tcb));
 	pass(&w, 60 * SEC);
 	assert_int_equal(peer_state(&w.p), TERN_TCP_CLOSED);
 	peer_close(&w.p);
