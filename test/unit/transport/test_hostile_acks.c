@@ -8,7 +8,7 @@
 #define HOUR       (3600 * SEC)
 #define SNDBUF     (256u << 10)
 #define STEPS      400
-#define WALKS      300
+#define WALKS      200
 #define TURNS_MAX  200 /* that a stack may ask for without time going on */
 #define LAST_STEPS 20000
 
@@ -16,7 +16,7 @@ struct walk {
 	struct peer p;
 	uint64_t random;
 	uint32_t mss;
-	bool ecn;
+	bool ecn, crumbs; /* crumbs: holes beside single bytes, in what is much */
 };
 
 static uint32_t dice(struct walk *w, uint32_t n)
@@ -59,7 +59,7 @@ static void say_anything(struct walk *w)
 	static const uint16_t windows[] = {0, 1, 47, 1000, 20000, UINT16_MAX, UINT16_MAX,
 		UINT16_MAX};
 	struct tcp_segment s = {.seq = tcb->rcv.nxt,
-		.ack = seq(dice(w, 3) ? tcb->snd.una.v : number(w)),
+		.ack = seq(dice(w, w->crumbs ? 30 : 3) ? tcb->snd.una.v : number(w)),
 		.flags = TCP_ACK,
 		.window = windows[dice(w, 8)]};
 	if (w->ecn && dice(w, 4) == 0)
@@ -78,9 +78,9 @@ static void say_anything(struct walk *w)
 	for (unsigned i = 0; i < blocks; i++) {
 		uint32_t lo = number(w);
 		uint32_t hi = dice(w, 3) ? number(w) : lo + 1 + dice(w, 3 * w->mss);
-		if (tcb_flight(tcb) && dice(w, 3) == 0) {
+		if (tcb_flight(tcb) && (w->crumbs || dice(w, 3) == 0)) {
 			lo = tcb->snd.una.v + dice(w, tcb_flight(tcb));
-			hi = lo + 1 + dice(w, 10);
+			hi = lo + 1 + dice(w, w->crumbs ? 2 : 10);
 		}
 		s.options.sack[s.options.sack_count++] = (struct tcp_sack_block){seq(lo), seq(hi)};
 	}
@@ -100,6 +100,18 @@ static void take(struct walk *w, unsigned n)
 		;
 }
 
+/* RFC 9937: whatever is reported, no more is in flight than was, or than is to be in the end. */
+static void check_reduction(const struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side;
+	if (!side || side->mode != RECOVERY_FAST || !side->rec.board.count)
+		return;
+	uint32_t flight = side->rec.prr.flight, few = 4u * tcb->mss;
+	uint32_t most = (flight > tcb->ssthresh ? flight : tcb->ssthresh) + few;
+	assert_in_range(tern_recovery_pipe(tcb), 0, most);
+	assert_in_range(tcb->cwnd, 1, most);
+}
+
 static void check(const struct walk *w)
 {
 	const char *wrong = tern_stack_check(w->p.stack);
@@ -107,6 +119,7 @@ static void check(const struct walk *w)
 		fail_msg("%s", wrong);
 	const struct tcb *tcb = tcb_of(w);
 	assert_true(tcb->cwnd > 0);
+	check_reduction(tcb);
 	/* Only what is used grows. */
 	assert_in_range(tcb->cwnd, 1, 4 * SNDBUF);
 }
@@ -215,6 +228,9 @@ static void open_walk(struct walk *w, unsigned number)
 			1 + dice(w, 3000));
 	if (dice(w, 2))
 		tern_tcp_option_set(w->p.stack, w->p.conn, TERN_TCP_NODELAY, 1);
+	w->crumbs = dice(w, 4) == 0;
+	if (w->crumbs)
+		peer_tcb(&w->p)->cwnd = SNDBUF;
 }
 
 static void peers_that_say_anything(void **state)
@@ -226,7 +242,7 @@ static void peers_that_say_anything(void **state)
 	for (unsigned i = from; i < to; i++) {
 		struct walk w;
 		open_walk(&w, i);
-		for (unsigned n = 0; n < STEPS && alive(&w); n++) {
+		for (unsigned n = 0; n < (w.crumbs ? 4 : 1) * STEPS && alive(&w); n++) {
 			step(&w);
 			check(&w);
 		}
