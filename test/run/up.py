@@ -503,6 +503,79 @@ def case_up_hostile():
     return f"{refused} of 600 turned away"
 
 
+TAKES_AWAY = r'''
+import array, ctypes, fcntl, os, signal, socket, struct, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+door, up = sys.argv[1:]
+NR = {"x86_64": (317, 110), "aarch64": (277, 173)}[os.uname().machine]  # seccomp, getppid
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(door)
+size = len(s.recv(1000))
+ours, its = socket.socketpair()
+pid = os.fork()
+if pid == 0:  # calls, and whoever listens is told
+    code = b"".join(struct.pack("HBBI", *i) for i in (
+        (0x20, 0, 0, 0), (0x15, 0, 1, NR[1]), (6, 0, 0, 0x7fc00000), (6, 0, 0, 0x7fff0000)))
+    code = ctypes.create_string_buffer(code)
+    libc.prctl(38, 1, 0, 0, 0)
+    fd = libc.syscall(NR[0], 1, 8, struct.pack("HxxxxxxQ", 4, ctypes.addressof(code)))
+    its.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    its.recv(1)
+    while True:
+        libc.syscall(NR[1])
+fd = array.array("i", ours.recvmsg(1, 100)[1][0][2])[0]
+message = struct.pack("=II", 1, 2) + bytes(size - 8)
+s.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+assert s.recv(1000)[4] == 3
+
+
+def take():
+    while True:
+        call = bytearray(80)
+        try:
+            fcntl.ioctl(fd, 0xc0502100, call)
+            fcntl.ioctl(fd, 0xc0182101, bytearray(call[:8]) + struct.pack("qiI", 0, 0, 1))
+        except OSError:
+            pass
+
+
+def in_ioctl():
+    with open(f"/proc/{up}/syscall") as file:
+        return file.read().split()[0] in ("16", "29")
+
+
+threading.Thread(target=take, daemon=True).start()
+ours.send(b"g")
+for _ in range(100):
+    time.sleep(0.01)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.2 if in_ioctl() else 0.01)
+    if in_ioctl():
+        break
+    os.kill(pid, signal.SIGCONT)
+print("held", flush=True)
+s.recv(1)
+os.kill(pid, signal.SIGKILL)
+'''
+
+
+def case_up_calls_taken_away():
+    """Who keeps a listener that was handed over, and takes calls away, does not stop the stack."""
+    write("serve.py", SERVE)
+    write("takes.py", TAKES_AWAY)
+    with Up() as up:
+        with program(PYTHON, "serve.py") as server:
+            said(server, "ready")
+            with Server(PYTHON, "takes.py", home() + "/s.join", str(up.process.pid), stop=None) as thief:
+                said(thief, "held")
+                still_serves()
+                thief.process.kill()
+            still_serves()
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(20)
+    return "the others are served"
+
+
 def case_up_ordinary_user():
     """Nobody's rights are enough, where /dev/net/tun is as Debian has it."""
     if os.geteuid() != 0 or sh("cat /proc/self/uid_map").split()[2] != "4294967295":

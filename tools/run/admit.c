@@ -99,6 +99,7 @@ static void take_listener(struct member *m, const struct join_message *message, 
 		send_away(m, false);
 		return;
 	}
+	m->sandbox->shared = true;
 	m->expires = TERN_NEVER;
 	take_name(m, message->text);
 	m->admission->programs++;
@@ -254,6 +255,7 @@ struct admission *tern_admission_open(struct run *run, bool verbose)
 		goto failed;
 	a->run = run;
 	a->verbose = verbose;
+	tern_sandbox_share();
 	a->userns = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
 	a->fd = listen_at(a->path);
 	if (a->userns >= 0 && a->fd >= 0 &&

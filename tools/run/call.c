@@ -12,11 +12,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tools/run/run.h"
 
 #define CALLS_A_TURN 64
+#define PATIENCE_US  20000
 
 typedef struct verdict handler(struct call *call);
 
@@ -142,17 +144,42 @@ static void handle(struct sandbox *sandbox, const struct seccomp_notif *n)
 	tern_run_answer(sandbox, call.id, v);
 }
 
-void tern_run_take_calls(struct sandbox *sandbox)
+static void set_alarm(suseconds_t us)
+{
+	struct itimerval timer = {{0, us}, {0, us}}; /* again, should one come too early */
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/*
+ * Receives the call that was told of. The kernel waits for another if it is gone: one that was
+ * given up can still be received, one that somebody else has received cannot. 0 or errno; EINTR:
+ * the latter.
+ */
+static int receive(struct sandbox *sandbox)
 {
 	struct run *run = sandbox->run;
+	memset(run->notif, 0, run->notif_size);
+	if (sandbox->shared)
+		set_alarm(PATIENCE_US);
+	int error = ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_RECV, run->notif) ? errno : 0;
+	if (sandbox->shared)
+		set_alarm(0);
+	return error;
+}
+
+bool tern_run_take_calls(struct sandbox *sandbox)
+{
 	struct pollfd p = {.fd = sandbox->notify, .events = POLLIN};
 	for (int i = 0; i < CALLS_A_TURN; i++) {
-		memset(run->notif, 0, run->notif_size);
-		if (ioctl(sandbox->notify, SECCOMP_IOCTL_NOTIF_RECV, run->notif) == 0)
-			handle(sandbox, run->notif);
+		int error = receive(sandbox);
+		if (error == 0)
+			handle(sandbox, sandbox->run->notif);
+		if (error == EINTR && sandbox->shared)
+			return false;
 		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
 			break;
 	}
+	return true;
 }
 
 int tern_run_calls_begin(struct run *run)

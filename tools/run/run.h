@@ -139,7 +139,8 @@ struct proc {
 /* What one filter watches: a program, and all that it starts. */
 struct sandbox {
 	struct run *run;
-	int notify; /* the filter's listener */
+	int notify;  /* the filter's listener */
+	bool shared; /* somebody else may have a copy of it */
 	struct tern_watch *watch;
 	bool empty; /* none of its processes is left */
 	uint64_t calls, connects, accepts;
@@ -285,6 +286,8 @@ void tern_run_tell_kernel_tcp(const struct program *program);
 /* --- sandbox.c */
 /* Takes a filter's listener, also when it fails: NULL with errno. */
 struct sandbox *tern_sandbox_new(struct run *run, int listener);
+/* Once, before any is shared: a call that somebody else takes is not waited for. */
+void tern_sandbox_share(void);
 /* Its program has ended. If none of its processes is left, as far as anybody knows, what they sent
  * still goes out; otherwise its connections are reset. */
 void tern_sandbox_free(struct sandbox *sandbox, bool in_order);
@@ -309,7 +312,8 @@ int tern_run_join_stack(struct program *program, const char *name);
 int tern_run_calls_begin(struct run *run);
 void tern_run_calls_end(struct run *run);
 /* A listener is readable: takes calls, and answers them. */
-void tern_run_take_calls(struct sandbox *sandbox);
+/* False if somebody else takes them: then it is not to be called again. */
+bool tern_run_take_calls(struct sandbox *sandbox);
 /* Whether that call still waits. */
 bool tern_run_waits(const struct sandbox *sandbox, uint64_t id);
 /* Answers; false if the caller has gone. */

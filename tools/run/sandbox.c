@@ -1,5 +1,7 @@
 /* What a filter tells us: one for each program that runs on the stack. */
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -22,13 +24,31 @@ static bool listens(int fd)
 static void ready(void *context, uint32_t events)
 {
 	struct sandbox *sandbox = context;
-	if (events & EPOLLIN)
-		tern_run_take_calls(sandbox);
-	if (events & EPOLLHUP) { /* it would say so for ever */
+	bool robbed = events & EPOLLIN && !tern_run_take_calls(sandbox);
+	if (robbed)
+		fprintf(stderr, "%s: somebody else takes a program's calls: it gets no answers\n",
+			sandbox->run->options.command);
+	if (events & EPOLLHUP) /* it would say so for ever */
 		sandbox->empty = true;
+	if (robbed || sandbox->empty) {
 		tern_host_unwatch(sandbox->run->host, sandbox->watch);
 		sandbox->watch = NULL;
 	}
+}
+
+static void wake(int number)
+{
+	(void)number;
+}
+
+void tern_sandbox_share(void)
+{
+	struct sigaction action = {.sa_handler = wake}; /* no SA_RESTART */
+	sigset_t set;
+	sigaction(SIGALRM, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 struct sandbox *tern_sandbox_new(struct run *run, int listener)
