@@ -14,10 +14,10 @@
  * It is a listener of the trace stream and keeps its events in a ring, the oldest giving way, with
  * the first bytes of each frame. A quarter of the ring is for SYNs, half-open connections and what
  * belongs to no connection: a flood of those washes away nothing else. A quarter is for what tells
- * most: changes of state, and of each connection ten FINs and RSTs and ten other events a second;
- *so a transfer at full speed, or a flood, which has the other half, does not wash away how the
- *others began and stand. Of plain data it keeps the segments, and not what they did to round-trip
- *time and window; timers only when they fire. One recorder serves one stack.
+ * most: changes of state, and of each connection ten FINs and RSTs and ten other events a second.
+ * So a transfer at full speed, or a flood, which has the other half, does not wash away how the
+ * others began and stand. Of plain data it keeps the segments, and not what they did to round-trip
+ * time and window; timers only when they fire. One recorder serves one stack.
  */
 #ifndef TERN_RECORDER_H
 #define TERN_RECORDER_H

@@ -18,7 +18,7 @@
 #include "tools/run/run.h"
 
 #define CALLS_A_TURN 64
-#define PATIENCE_US  20000
+#define PATIENCE_US  20000 /* with a call that is there already */
 
 typedef struct verdict handler(struct call *call);
 

@@ -286,7 +286,7 @@ void tern_run_tell_kernel_tcp(const struct program *program);
 /* --- sandbox.c */
 /* Takes a filter's listener, also when it fails: NULL with errno. */
 struct sandbox *tern_sandbox_new(struct run *run, int listener);
-/* Once, before any is shared: a call that somebody else takes is not waited for. */
+/* Once, before any sandbox is `shared`: then a call that somebody else takes is not waited for. */
 void tern_sandbox_share(void);
 /* Its program has ended. If none of its processes is left, as far as anybody knows, what they sent
  * still goes out; otherwise its connections are reset. */
@@ -311,8 +311,8 @@ int tern_run_join_stack(struct program *program, const char *name);
 /* --- call.c */
 int tern_run_calls_begin(struct run *run);
 void tern_run_calls_end(struct run *run);
-/* A listener is readable: takes calls, and answers them. */
-/* False if somebody else takes them: then it is not to be called again. */
+/* A listener is readable: takes calls, and answers them. False if somebody else takes them, too:
+ * then it is not to be listened to again. */
 bool tern_run_take_calls(struct sandbox *sandbox);
 /* Whether that call still waits. */
 bool tern_run_waits(const struct sandbox *sandbox, uint64_t id);
