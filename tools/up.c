@@ -23,10 +23,6 @@
 #define DOWN_NS      UINT64_C(20000000000)
 #define DOWN_TOLD_NS UINT64_C(2000000000)
 
-enum {
-	OPTION_HELP = OPTION_OWN,
-};
-
 struct up {
 	struct run run;
 	struct admission *admission;
@@ -65,7 +61,7 @@ static int take(struct up *up, int opt, const char *value)
 	case 'v':
 		up->verbose = true;
 		return 1;
-	case OPTION_HELP:
+	case 'h':
 		help();
 		return 0;
 	default:
@@ -77,9 +73,9 @@ static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {OPTIONS_LONG, {"detach", no_argument, NULL, 'd'},
 		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "dqv", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "dhqv", options, NULL)) != -1)
 		if ((rc = take(up, opt, optarg)) <= 0)
 			return rc;
 	if (optind + 1 == argc && !up->run.options.name)
@@ -310,7 +306,8 @@ int tern_command_down(int argc, char **argv)
 {
 	json_int_t programs = 0;
 	if (argc != 2 || argv[1][0] == '-') {
-		bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+		bool asked =
+			argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 		fprintf(asked ? stdout : stderr, "usage: tern down NAME\n\nEnds the stack that "
 						 "`tern up NAME` keeps. Programs "
 						 "on it lose their connections.\n");
