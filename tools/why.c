@@ -26,9 +26,9 @@ static int usage(FILE *to)
 {
 	fputs("usage: tern why [OPTION...] [CONN | LOCAL REMOTE | PID]\n\n"
 	      "Why a connection of a stack that runs (tern run, up, serve, fetch) does not move, "
-	      "in "
-	      "plain words,\n"
-	      "with the numbers it is known from. Without an argument: every one that is stuck.\n\n"
+	      "in\n"
+	      "plain words, with the numbers it is known from. Without an argument: every one\n"
+	      "that is stuck.\n\n"
 	      "  CONN             LOCAL-REMOTE, a port (8080 or :8080), or any part of "
 	      "LOCAL-REMOTE as\n"
 	      "                   tern ss shows them; each that fits is explained\n"
