@@ -82,7 +82,7 @@ static int parse(struct up *up, int argc, char **argv)
 		up->run.options.name = argv[optind++];
 	if (optind == argc && up->run.options.name)
 		return 1;
-	fprintf(stderr, "up: wants the stack's name; see `tern up --help`\n");
+	fprintf(stderr, "up: wants one name for the stack; see `tern up --help`\n");
 	return -1;
 }
 
@@ -264,17 +264,23 @@ int tern_command_up(int argc, char **argv)
 /* --- tern down ------------------------------------------------------------------------- */
 
 /* The process that has the stack, to wait for, -1 if it cannot be seen from here. False after
- * saying that there is none. */
+ * saying that there is none, or that it is not one of `tern up`. */
 static bool find_process(const char *name, int *process)
 {
 	json_int_t pid = -1;
-	json_t *version = tern_control_ask("down", name, "version", NULL, NULL);
-	if (!version)
+	const char *command = "";
+	json_t *stack = tern_control_ask("down", name, "stack", NULL, NULL);
+	if (!stack)
 		return false;
-	json_unpack(version, "{s:I}", "pid", &pid);
-	json_decref(version);
-	*process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	return true;
+	json_unpack(stack, "{s:I, s:s}", "pid", &pid, "command", &command);
+	bool up = strcmp(command, "up") == 0;
+	if (up)
+		*process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	else
+		fprintf(stderr, "down: \"%s\" is a `tern %s` (pid %d), and ends with it\n", name,
+			command, (int)pid);
+	json_decref(stack);
+	return up;
 }
 
 /* Its TAP, too, is free once its process is gone. */

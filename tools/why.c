@@ -302,7 +302,7 @@ static int tell_nothing(struct why *w)
 	if (rc != NOTHING)
 		return rc < 0 ? NOTHING : 0;
 	if (!w->what[0] && !w->record.json)
-		printf("nothing is stuck: %zu connections and listeners\n",
+		printf("nothing is stuck (connections and listeners: %zu)\n",
 			json_array_size(w->rows));
 	else if (w->what[0])
 		fprintf(stderr,
