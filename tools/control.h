@@ -23,6 +23,9 @@ int tern_control_directory(char path[CONTROL_PATH_MAX], char *why, size_t why_si
  * 0, or -1 after saying why. */
 int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char *suffix, char *why,
 	size_t why_size);
+/* A descriptor connected to the AF_UNIX socket at path, of this type (SOCK_STREAM, SOCK_SEQPACKET),
+ * whose reads and writes wait patience_s seconds at most; -1 with errno. */
+int tern_control_dial(const char *path, int type, unsigned patience_s);
 
 /* --- control.c: answering */
 struct tern_control;

@@ -4,31 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "tools/control.h"
 
 #define PATIENCE 5 /* seconds */
-
-static int dial(const char *path)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE};
-	strcpy(at.sun_path, path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-		return fd;
-	int error = errno;
-	close(fd);
-	errno = error;
-	return -1;
-}
 
 /* --- which ------------------------------------------------------------------------------------ */
 
@@ -53,7 +33,7 @@ static bool live(const char *directory, const char *entry, char name[CONTROL_PAT
 		snprintf(path, sizeof path, "%s/%s", directory, entry) >= (int)sizeof path)
 		return false;
 	snprintf(name, CONTROL_PATH_MAX, "%.*s", (int)(n - strlen(SUFFIX)), entry);
-	int fd = dial(path);
+	int fd = tern_control_dial(path, SOCK_STREAM, PATIENCE);
 	if (fd >= 0)
 		close(fd);
 	else if (errno == ECONNREFUSED)
@@ -66,7 +46,7 @@ bool tern_control_answers(const char *name)
 	char path[CONTROL_PATH_MAX], why[200];
 	if (tern_control_path(path, name, "sock", why, sizeof why) != 0)
 		return false;
-	int fd = dial(path);
+	int fd = tern_control_dial(path, SOCK_STREAM, PATIENCE);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
@@ -163,7 +143,7 @@ json_t *tern_control_ask(const char *command, const char *name, const char *meth
 		fprintf(stderr, "%s: %s\n", command, why);
 		return NULL;
 	}
-	int fd = dial(path);
+	int fd = tern_control_dial(path, SOCK_STREAM, PATIENCE);
 	if (fd < 0) {
 		fprintf(stderr, "%s: no stack \"%s\" runs (%s: %s)\n", command, name, path,
 			strerror(errno));

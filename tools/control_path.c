@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tools/control.h"
@@ -67,5 +70,23 @@ int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char 
 		CONTROL_PATH_MAX)
 		return 0;
 	snprintf(why, why_size, "\"%s\": the name is too long", name);
+	return -1;
+}
+
+int tern_control_dial(const char *path, int type, unsigned patience_s)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = patience_s};
+	strcpy(at.sun_path, path);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+	if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	errno = error;
 	return -1;
 }

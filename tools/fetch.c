@@ -49,7 +49,6 @@ struct fetch {
 enum {
 	OPTION_CACERT = OPTION_OWN,
 	OPTION_INFO,
-	OPTION_HELP,
 };
 
 static void help(void)
@@ -75,10 +74,10 @@ static int parse(struct fetch *f, int argc, char **argv)
 		{"output", required_argument, NULL, 'o'}, {"insecure", no_argument, NULL, 'k'},
 		{"quiet", no_argument, NULL, 'q'},
 		{"cacert", required_argument, NULL, OPTION_CACERT},
-		{"info", optional_argument, NULL, OPTION_INFO},
-		{"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"info", optional_argument, NULL, OPTION_INFO}, {"help", no_argument, NULL, 'h'},
+		{0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "o:kq", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "ho:kq", options, NULL)) != -1) {
 		if ((rc = tern_options_take(&f->options, opt, optarg)) != 0) {
 			if (rc < 0)
 				return -1;
@@ -101,7 +100,7 @@ static int parse(struct fetch *f, int argc, char **argv)
 			f->info = true;
 			f->info_command = optarg;
 			break;
-		case OPTION_HELP:
+		case 'h':
 			help();
 			return 0;
 		default:

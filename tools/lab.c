@@ -131,10 +131,13 @@ int tern_command_lab(int argc, char **argv)
 	if (rc <= 0)
 		return rc < 0 ? EXIT_USAGE : 0;
 	char **names = argv + optind;
-	bool all = strcmp(names[0], "all") == 0;
+	bool all = strcmp(names[0], "all") == 0, listed = strcmp(names[0], "list") == 0;
+	if ((all || listed) && names[1])
+		return fprintf(stderr, "lab: \"%s\" goes with no other name\n", names[0]),
+		       EXIT_USAGE;
 	if (opts.pcap && (all || names[1]))
 		return fprintf(stderr, "lab: --pcap takes one experiment\n"), EXIT_USAGE;
-	if (strcmp(names[0], "list") == 0)
+	if (listed)
 		return list(opts.zh), 0;
 	if (all)
 		return play_all(&opts);

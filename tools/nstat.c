@@ -17,7 +17,8 @@ struct nstat {
 static int usage(FILE *to)
 {
 	fputs("usage: tern nstat [OPTION...] [WORD...]\n\n"
-	      "Counters of a stack that runs (tern run, serve, fetch), under Linux's names, and "
+	      "Counters of a stack that runs (tern run, up, serve, fetch), under Linux's names, "
+	      "and "
 	      "what\n"
 	      "they gained since they were last looked at. WORD: only names that contain one.\n\n"
 	      "  --stack NAME    which stack; without it, the only one that runs\n"

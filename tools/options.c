@@ -22,7 +22,7 @@ const char tern_options_help[] =
 	"  --seed N               seed of the impairment (1)\n"
 	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
 	"  --budget MIB           memory the stack may hold (64)\n"
-	"  --name NAME            what tern ss and nstat call this stack (command.pid)\n"
+	"  --name NAME            what tern ss, nstat and why call the stack (command.pid)\n"
 	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
 	"share\n"
 	"                         it and the time answer for each other\n"

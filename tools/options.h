@@ -1,5 +1,5 @@
 /*
- * What fetch and serve have in common: where the stack lives and what is recorded of it.
+ * What run, up, fetch and serve have in common: where the stack lives and what is recorded of it.
  *
  *	struct options o;
  *	tern_options_init(&o, "fetch");

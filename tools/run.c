@@ -18,7 +18,6 @@
 enum {
 	OPTION_DNS = OPTION_OWN,
 	OPTION_STACK,
-	OPTION_HELP,
 };
 
 struct command {
@@ -82,7 +81,7 @@ static int take(struct command *c, int opt, const char *value)
 	case OPTION_STACK:
 		c->stack = value;
 		return 1;
-	case OPTION_HELP:
+	case 'h':
 		help();
 		return 0;
 	default:
@@ -95,9 +94,9 @@ static int parse(struct command *c, int argc, char **argv)
 	static const struct option options[] = {OPTIONS_LONG,
 		{"dns", required_argument, NULL, OPTION_DNS},
 		{"stack", required_argument, NULL, OPTION_STACK}, {"quiet", no_argument, NULL, 'q'},
-		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "+qv", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "+hqv", options, NULL)) != -1)
 		if ((rc = take(c, opt, optarg)) <= 0)
 			return rc;
 	if (optind == argc) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tools/commands.h"
 #include "tools/script/run.h"
@@ -26,11 +27,24 @@ static int usage(FILE *to)
 	return 2;
 }
 
+/* A folder opens, and is found to be none only when it is read. */
+static FILE *open_file(const char *path)
+{
+	struct stat st;
+	if (strcmp(path, "-") == 0)
+		return stdin;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		return NULL;
+	}
+	return fopen(path, "r");
+}
+
 static int run_file(const char *path, const struct script_opts *opts)
 {
-	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+	FILE *file = open_file(path);
 	if (!file) {
-		fprintf(stderr, "tern script: %s: %s\n", path, strerror(errno));
+		fprintf(stderr, "script: %s: %s\n", path, strerror(errno));
 		return 2;
 	}
 	struct script script;
@@ -74,7 +88,10 @@ static bool parse_options(int argc, char **argv, struct script_opts *opts)
 			break;
 		case 'D':
 			if (!strchr(optarg, '=') || opts->defines == SCRIPT_DEFINES_MAX)
-				return false;
+				return fprintf(stderr,
+					       "script: -D: wants NAME=VALUE, at most %d times\n",
+					       SCRIPT_DEFINES_MAX),
+				       false;
 			opts->define[opts->defines++] = optarg;
 			break;
 		case 'P':
@@ -88,14 +105,19 @@ static bool parse_options(int argc, char **argv, struct script_opts *opts)
 			break;
 		case 't':
 			opts->tolerance = strtoll(optarg, &end, 10) * 1000;
-			if (*end || opts->tolerance < 0)
-				return false;
+			if (end == optarg || *end || opts->tolerance < 0)
+				return fprintf(stderr, "script: --tolerance: wants microseconds\n"),
+				       false;
 			break;
 		default:
 			return false;
 		}
 	}
-	return optind < argc && !(opts->pcap && argc - optind > 1);
+	if (*opts->so_flags && !opts->so)
+		return fprintf(stderr, "script: --so-flags goes with --so\n"), false;
+	if (opts->pcap && argc - optind > 1)
+		return fprintf(stderr, "script: --pcap takes one script\n"), false;
+	return optind < argc;
 }
 
 int tern_command_script(int argc, char **argv)
@@ -103,7 +125,7 @@ int tern_command_script(int argc, char **argv)
 	struct script_opts opts = {.tolerance = -1, .so_flags = ""};
 	unsigned passed = 0, failed = 0;
 	int worst = 0;
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		usage(stdout);
 		return 0;
 	}

@@ -38,7 +38,6 @@ struct serve {
 enum {
 	OPTION_PORT = OPTION_OWN,
 	OPTION_ONCE,
-	OPTION_HELP,
 };
 
 static void help(void)
@@ -74,7 +73,7 @@ static int take(struct serve *s, int opt, const char *value)
 	case 'q':
 		s->quiet = true;
 		return 1;
-	case OPTION_HELP:
+	case 'h':
 		help();
 		return 0;
 	default:
@@ -87,9 +86,9 @@ static int parse(struct serve *s, int argc, char **argv)
 	static const struct option options[] = {OPTIONS_LONG,
 		{"port", required_argument, NULL, OPTION_PORT},
 		{"once", optional_argument, NULL, OPTION_ONCE}, {"verbose", no_argument, NULL, 'v'},
-		{"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"quiet", no_argument, NULL, 'q'}, {"help", no_argument, NULL, 'h'}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "vq", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "hvq", options, NULL)) != -1)
 		if ((rc = take(s, opt, optarg)) <= 0)
 			return rc;
 	if (argc - optind != 1) {

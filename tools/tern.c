@@ -33,8 +33,8 @@ static void usage(FILE *out)
 	fprintf(out, "usage: tern COMMAND [ARGUMENT...]\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].text);
-	fprintf(out, "\n`tern COMMAND --help` says more; there are man pages: tern(1), "
-		     "tern-fetch(1), ...\n");
+	fprintf(out, "\n`tern COMMAND --help` says more; the man pages are tern(1) and "
+		     "tern-COMMAND(1).\n");
 }
 
 int main(int argc, char **argv)
@@ -43,7 +43,12 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
+	static char help[] = "--help";
 	const char *name = argv[1];
+	if (argc == 3 && strcmp(name, "help") == 0) { /* tern help COMMAND */
+		name = argv[1] = argv[2];
+		argv[2] = help;
+	}
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		usage(stdout);
 		return 0;

@@ -23,10 +23,6 @@
 #define DOWN_NS      UINT64_C(20000000000)
 #define DOWN_TOLD_NS UINT64_C(2000000000)
 
-enum {
-	OPTION_HELP = OPTION_OWN,
-};
-
 struct up {
 	struct run run;
 	struct admission *admission;
@@ -65,7 +61,7 @@ static int take(struct up *up, int opt, const char *value)
 	case 'v':
 		up->verbose = true;
 		return 1;
-	case OPTION_HELP:
+	case 'h':
 		help();
 		return 0;
 	default:
@@ -77,16 +73,16 @@ static int parse(struct up *up, int argc, char **argv)
 {
 	static const struct option options[] = {OPTIONS_LONG, {"detach", no_argument, NULL, 'd'},
 		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "dqv", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "dhqv", options, NULL)) != -1)
 		if ((rc = take(up, opt, optarg)) <= 0)
 			return rc;
 	if (optind + 1 == argc && !up->run.options.name)
 		up->run.options.name = argv[optind++];
 	if (optind == argc && up->run.options.name)
 		return 1;
-	fprintf(stderr, "up: wants the stack's name; see `tern up --help`\n");
+	fprintf(stderr, "up: wants one name for the stack; see `tern up --help`\n");
 	return -1;
 }
 
@@ -268,17 +264,23 @@ int tern_command_up(int argc, char **argv)
 /* --- tern down ------------------------------------------------------------------------- */
 
 /* The process that has the stack, to wait for, -1 if it cannot be seen from here. False after
- * saying that there is none. */
+ * saying that there is none, or that it is not one of `tern up`. */
 static bool find_process(const char *name, int *process)
 {
 	json_int_t pid = -1;
-	json_t *version = tern_control_ask("down", name, "version", NULL, NULL);
-	if (!version)
+	const char *command = "";
+	json_t *stack = tern_control_ask("down", name, "stack", NULL, NULL);
+	if (!stack)
 		return false;
-	json_unpack(version, "{s:I}", "pid", &pid);
-	json_decref(version);
-	*process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	return true;
+	json_unpack(stack, "{s:I, s:s}", "pid", &pid, "command", &command);
+	bool up = strcmp(command, "up") == 0;
+	if (up)
+		*process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	else
+		fprintf(stderr, "down: \"%s\" is a `tern %s` (pid %d), and ends with it\n", name,
+			command, (int)pid);
+	json_decref(stack);
+	return up;
 }
 
 /* Its TAP, too, is free once its process is gone. */
@@ -310,7 +312,8 @@ int tern_command_down(int argc, char **argv)
 {
 	json_int_t programs = 0;
 	if (argc != 2 || argv[1][0] == '-') {
-		bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
+		bool asked =
+			argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 		fprintf(asked ? stdout : stderr, "usage: tern down NAME\n\nEnds the stack that "
 						 "`tern up NAME` keeps. Programs "
 						 "on it lose their connections.\n");

@@ -25,13 +25,14 @@ struct why {
 static int usage(FILE *to)
 {
 	fputs("usage: tern why [OPTION...] [CONN | LOCAL REMOTE | PID]\n\n"
-	      "Why a connection of a stack that runs (tern run, serve, fetch) does not move, in "
-	      "plain words,\n"
-	      "with the numbers it is known from. Without an argument: every one that is stuck.\n\n"
+	      "Why a connection of a stack that runs (tern run, up, serve, fetch) does not move, "
+	      "in\n"
+	      "plain words, with the numbers it is known from. Without an argument: every one\n"
+	      "that is stuck.\n\n"
 	      "  CONN             LOCAL-REMOTE, a port (8080 or :8080), or any part of "
 	      "LOCAL-REMOTE as\n"
 	      "                   tern ss shows them; each that fits is explained\n"
-	      "  PID              all that this process holds, under tern run\n\n"
+	      "  PID              all that this process holds, under tern run and up\n\n"
 	      "  --stack NAME     which stack; without it, the only one that runs\n"
 	      "  --pcap FILE      write what the flight recorder has of the connection, as pcapng\n"
 	      "  --ladder         draw it\n"
@@ -301,7 +302,7 @@ static int tell_nothing(struct why *w)
 	if (rc != NOTHING)
 		return rc < 0 ? NOTHING : 0;
 	if (!w->what[0] && !w->record.json)
-		printf("nothing is stuck: %zu connections and listeners\n",
+		printf("nothing is stuck (connections and listeners: %zu)\n",
 			json_array_size(w->rows));
 	else if (w->what[0])
 		fprintf(stderr,

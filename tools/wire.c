@@ -30,7 +30,6 @@ enum {
 	OPTION_DURATION,
 	OPTION_ADDR_A,
 	OPTION_ADDR_B,
-	OPTION_HELP,
 };
 
 static void help(void)
@@ -91,7 +90,7 @@ static int take(struct setup *s, int opt, const char *value)
 	case OPTION_NO_OFFLOAD:
 		s->device[0].no_offload = s->device[1].no_offload = true;
 		return 1;
-	case OPTION_HELP:
+	case 'h':
 		help();
 		return 0;
 	default:
@@ -109,9 +108,9 @@ static int parse(struct setup *s, int argc, char **argv)
 		{"addr-a", required_argument, NULL, OPTION_ADDR_A},
 		{"addr-b", required_argument, NULL, OPTION_ADDR_B},
 		{"no-offload", no_argument, NULL, OPTION_NO_OFFLOAD},
-		{"help", no_argument, NULL, OPTION_HELP}, {0}};
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int opt, rc;
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1)
 		if ((rc = take(s, opt, optarg)) <= 0)
 			return rc;
 	if (argc - optind != 2) {

@@ -37,6 +37,25 @@ def served():
     return Server(PYTHON, "serve.py", tern=True, port=7, options=("--name", "web"))
 
 
+def case_usage():
+    """Of every command: how to ask for it, and that what is no option is bad usage."""
+    def tern(*args):
+        return subprocess.run([TERN, *args], capture_output=True, text=True, timeout=20)
+    commands = re.findall(r"^  (\w+) ", tern("--help").stdout, re.M)
+    for command in commands:
+        for words in ((command, "--help"), (command, "-h"), ("help", command)):
+            done = tern(*words)
+            require(done.returncode == 0 and not done.stderr, f"{words}: {done}")
+            require(done.stdout.startswith(f"usage: tern {command}"), f"{words}: {done}")
+        done = tern(command, "--nonsense")
+        require(done.returncode == 2 and not done.stdout and done.stderr, f"{command}: {done}")
+    for words in (("script", "/"), ("script", "-D", "X", "-"), ("script", "--so-flags", "x", "-"),
+                  ("script", "--tolerance", "", "-"), ("lab", "all", "isn"), ("nonsense",)):
+        done = tern(*words)
+        require(done.returncode == 2 and words[0] in done.stderr.splitlines()[0], f"{words}: {done}")
+    return f"{len(commands)} commands"
+
+
 def case_nstat():
     where = home()
     require("no stack" in nstat(rc=1), "a stack before there is one")

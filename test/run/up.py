@@ -395,7 +395,7 @@ def case_up_down():
     require("no stack" not in tern("ls", rc=0), "ls of nothing")
     with Server("sleep", "5", tern=True, options=("--name", "other"), stop=signal.SIGTERM):
         soon("not there", lambda: "other" in tern("ls"))
-        require("no such method" in tern("down", "other", rc=1), "a tern run is put down")
+        require("ends with it" in tern("down", "other", rc=1), "a tern run is put down")
         require("no stack" in tern("run", "--stack", "other", "--", "true", rc=125), "a tern run is joined")
     return "ENETDOWN to who waits"
 

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "tools/run/join.h"
@@ -18,23 +16,6 @@
 
 /* --- coming ---------------------------------------------------------------------------- */
 
-static int dial(const char *path)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = PATIENCE};
-	strcpy(at.sun_path, path);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-		return fd;
-	int error = errno;
-	close(fd);
-	errno = error;
-	return -1;
-}
-
 static int find_stack(const char *name)
 {
 	char path[CONTROL_PATH_MAX], why[200];
@@ -42,7 +23,7 @@ static int find_stack(const char *name)
 		fprintf(stderr, "run: --stack: %s\n", why);
 		return -1;
 	}
-	int fd = dial(path);
+	int fd = tern_control_dial(path, SOCK_SEQPACKET, PATIENCE);
 	if (fd >= 0)
 		return fd;
 	if (errno != ENOENT && errno != ECONNREFUSED)

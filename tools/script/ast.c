@@ -16,7 +16,7 @@ void *tern_script_alloc(struct script *script, size_t size)
 {
 	struct script_block *block = calloc(1, sizeof *block + size);
 	if (!block) {
-		fputs("tern script: out of memory\n", stderr);
+		fputs("script: out of memory\n", stderr);
 		exit(2);
 	}
 	block->next = script->blocks;

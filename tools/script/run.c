@@ -357,7 +357,7 @@ static bool open_pcap(struct run *run)
 		return true;
 	run->pcap = tern_script_pcap_open(run->opts->pcap);
 	if (!run->pcap)
-		fprintf(stderr, "tern script: cannot write %s: %m\n", run->opts->pcap);
+		fprintf(stderr, "script: cannot write %s: %m\n", run->opts->pcap);
 	return run->pcap;
 }
 

@@ -218,7 +218,6 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 /* RFC 8985 6.2 step 5: enough time has passed without a sign of what is missing. */
 void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb)
 {
-	static const struct ack_info nothing_acked;
 	static const struct delivery nothing_new;
 	if (tcb->side->rec.board.count == 0)
 		return;
@@ -226,7 +225,7 @@ void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb)
 	if (more && tcb->side->mode == RECOVERY_OPEN)
 		enter(tcp, tcb, &nothing_new);
 	if (more && tcb->side->mode == RECOVERY_FAST)
-		tern_prr_ack(tcb, nothing_acked.acked, false);
+		tern_prr_ack(tcb, 0, false);
 	tern_want_send(tcp, tcb);
 }
 
@@ -260,7 +259,6 @@ void tern_recovery_blind(struct tcb *tcb)
 		tern_newreno_go_back(tcb, TERN_RTX_AFTER_TIMEOUT);
 }
 
-/* Numbers [lo, hi) went out. */
 void tern_recovery_sent(struct tcp *tcp, struct tcb *tcb, struct range r, bool again)
 {
 	struct tcb_side *side = tcb->side;

@@ -61,7 +61,7 @@ struct rack {
 	uint64_t xmit_at; /* ns: when what was sent last, of all that is delivered, was sent */
 	tern_seq end;     /* and its end */
 	uint64_t rtt;     /* ns: its RTT; 0 none */
-	uint64_t min_rtt, min_rtt_at;
+	uint64_t min_rtt, min_rtt_at; /* ns: the smallest of late (0 none), and when that was */
 	uint64_t due;         /* ns: when what is missing will be found lost; 0: nothing is */
 	bool reordered;       /* the path was seen to reorder */
 	bool in_round;        /* dsack_round is valid */
@@ -73,18 +73,18 @@ struct rack {
 
 /* RFC 8985 7.1. */
 struct tlp {
-	bool due;     /* to be sent at the next pull */
-	bool out;     /* a probe is on its way, not accounted for */
-	bool resent;  /* it is a retransmission */
-	tern_seq end; /* snd.nxt after it */
-	tern_seq text_end;
-	uint32_t len;
+	bool due;          /* to be sent at the next pull */
+	bool out;          /* a probe is on its way, not accounted for */
+	bool resent;       /* it is a retransmission */
+	tern_seq end;      /* snd.nxt after it */
+	tern_seq text_end; /* the end of its own text, which a D-SACK would report */
+	uint32_t len;      /* bytes of that */
 };
 
 /* RFC 9937 6.2. */
 struct prr {
-	uint32_t flight; /* RecoverFS */
-	uint32_t delivered, out;
+	uint32_t flight;         /* bytes: RecoverFS */
+	uint32_t delivered, out; /* bytes since the recovery began: prr_delivered, prr_out */
 };
 
 /* To take a reduction back that was for nothing (RFC 3522, 4015, 3708). */
@@ -95,9 +95,9 @@ struct undo {
 	bool stamped;  /* stamp is valid */
 	tern_seq from; /* snd.una when the recovery began */
 	tern_seq until;
-	uint32_t resent; /* bytes sent again and not reported as duplicates (D-SACK) */
-	uint32_t stamp;  /* timestamp of the first retransmission */
-	uint32_t cwnd, ssthresh;
+	uint32_t resent;         /* bytes sent again and not reported as duplicates (D-SACK) */
+	uint32_t stamp;          /* timestamp of the first retransmission */
+	uint32_t cwnd, ssthresh; /* bytes, before the reduction */
 };
 
 enum frto {

@@ -2,11 +2,12 @@
  * The transmission control block (RFC 9293 3.3.1) and what a stack's TCP shares.
  *
  * Theory of operation. A connection is one struct tcb of at most 256 bytes while it is idle; what
- * only a busy one needs (ranges out of order, RTT timing, recovery) is a side block, taken on use
- * and given back when the connection has been quiet for a second. Arriving segments change state
- * and put the connection on its interface's ready queue; output.c is asked for one frame at a time
- * when the device has room, and decides only then what to send. Timers are deadlines in the TCB;
- * the wheel holds one entry, at the soonest.
+ * only a busy one needs (ranges out of order, RTT timing, the scoreboard and recovery, congestion
+ * control, pacing) is a side block, taken on use and given back when the connection has been quiet
+ * for a second. What is half-open or in TIME_WAIT has no TCB (syncache.h, timewait.h). Arriving
+ * segments change state and put the connection on its interface's ready queue; output.c is asked
+ * for one frame at a time when the device has room, and decides only then what to send. Timers are
+ * deadlines in the TCB; the wheel holds one entry, at the soonest.
  */
 #ifndef TERN_TCP_TCB_H
 #define TERN_TCP_TCB_H

@@ -243,7 +243,9 @@ struct plan;
 /* An acceptable ACK, after snd.una and the window have moved: loss recovery, growth, timers. */
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
 	const struct ack_info *ack);
+/* The RTO is over (RFC 6298 5.4). */
 void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb);
+/* RACK's reordering timer is over (RFC 8985 6.2 step 5). */
 void tern_recovery_reorder_expired(struct tcp *tcp, struct tcb *tcb);
 /* What is in flight was cut for a path with a larger MTU: it goes out again, no congestion implied.
  */
@@ -256,8 +258,11 @@ uint32_t tern_recovery_allowance(const struct tcb *tcb);
 uint32_t tern_recovery_pipe(const struct tcb *tcb);
 /* What congestion control wants ssthresh to be after a loss now. */
 uint32_t tern_recovery_ssthresh(struct tcb *tcb);
+/* Lets congestion control grow cwnd by what an ACK delivered. */
 void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d);
+/* A recovery, fast or after a timeout, is over; windows are the caller's. */
 void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb);
+/* The scoreboard was given up for want of memory: on without it. */
 void tern_recovery_blind(struct tcb *tcb);
 
 /* newreno.c: the same without a scoreboard. */
@@ -267,7 +272,8 @@ void tern_newreno_timeout(struct tcp *tcp, struct tcb *tcb);
 void tern_newreno_go_back(struct tcb *tcb, enum tern_retransmit_reason why);
 uint32_t tern_newreno_allowance(const struct tcb *tcb);
 
-/* loss.c: after a timeout, with one. */
+/* loss.c: after a timeout, with one: at its beginning (tern_loss_too_big: for a smaller path), and
+ * at each ACK that follows. */
 void tern_loss_timeout(struct tcp *tcp, struct tcb *tcb);
 void tern_loss_too_big(struct tcp *tcp, struct tcb *tcb);
 void tern_loss_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
@@ -285,6 +291,7 @@ void tern_board_acked(struct tcp *tcp, struct tcb *tcb, struct delivery *d);
 void tern_board_sack(struct tcp *tcp, struct tcb *tcb, struct range r, struct delivery *d);
 /* Record i, which is in flight, is lost. */
 void tern_board_lose(struct tcp *tcp, struct scoreboard *b, uint32_t i);
+/* All that is in flight is. */
 void tern_board_lose_all(struct tcp *tcp, struct scoreboard *b);
 /* Nothing is lost. */
 void tern_board_unlose(struct scoreboard *b);
@@ -301,12 +308,17 @@ const char *tern_board_check(const struct tcb *tcb);
 /* Record x, up to hi, is delivered. */
 void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xmit *x, tern_seq hi,
 	const struct delivery *d);
+/* What begins at lowest was overtaken, by the highest number delivered (RFC 8985 6.2 step 3). */
 void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
+/* Something was sent again for nothing: a wider reordering window, once a round trip (step 4). */
 void tern_rack_widen(struct tcb *tcb);
+/* A recovery is over: after 16 of them the window is what it was. */
 void tern_rack_recovered(struct tcb *tcb);
+/* Whether so much is held beyond the hole that without reordering it is lost (RFC 6675 4). */
 bool tern_rack_threshold(const struct tcb *tcb);
 /* Marks what is lost now, and says in rack.due when to look again; true if anything is. */
 bool tern_rack_detect(struct tcp *tcp, struct tcb *tcb);
+/* Marks what is lost when the RTO is over (RFC 8985 6.3). */
 void tern_rack_timeout(struct tcp *tcp, struct tcb *tcb);
 
 /* tlp.c */
@@ -315,23 +327,33 @@ void tern_rack_timeout(struct tcp *tcp, struct tcb *tcb);
 bool tern_tlp_wait(const struct tcp *tcp, struct tcb *tcb, uint64_t *wait);
 /* That time has passed; false: there is no cause for a probe any more. */
 bool tern_tlp_expired(struct tcp *tcp, struct tcb *tcb);
+/* The probe goes out. */
 void tern_tlp_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan);
+/* What an acceptable ACK of `ack` says of it (RFC 8985 7.4.2). */
 void tern_tlp_ack(struct tcp *tcp, struct tcb *tcb, const struct delivery *d, tern_seq ack);
 
-/* prr.c */
+/* prr.c (RFC 9937 6.2): fast recovery begins with an ACK that delivered so many bytes; each further
+ * ACK sets cwnd (safe: snd.una advanced and nothing more was found lost); so many bytes went out.
+ */
 void tern_prr_begin(struct tcb *tcb, uint32_t delivered);
 void tern_prr_ack(struct tcb *tcb, uint32_t delivered, bool safe);
 void tern_prr_sent(struct tcb *tcb, uint32_t bytes);
 
-/* undo.c */
+/* undo.c: a reduction remembers what it reduced, ... */
 void tern_undo_begin(struct tcb *tcb);
+/* ... what was sent again since, bytes, ... */
 void tern_undo_resent(const struct tcp *tcp, struct tcb *tcb, uint32_t bytes);
+/* ... and for a round trip longer than the recovery; snd.una has moved: it may be over. */
 void tern_undo_leave(struct tcb *tcb);
 void tern_undo_expire(struct tcb *tcb);
+/* A D-SACK reports r; false: it cannot be of this recovery. */
 bool tern_undo_duplicate(struct tcb *tcb, struct range r);
+/* Whether the reduction was for nothing, by the timestamp echoed (RFC 3522), by D-SACKs (RFC 3708),
+ * or as all arrived that was thought lost. */
 bool tern_undo_by_echo(const struct tcb *tcb, const struct delivery *d);
 bool tern_undo_by_duplicates(const struct tcb *tcb);
 bool tern_undo_by_arrival(const struct tcb *tcb);
+/* Takes it back (RFC 4015 3); why: for the trace. */
 void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why);
 
 /* --- rtt.c ------------------------------------------------------------------------------------ */
