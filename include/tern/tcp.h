@@ -160,13 +160,30 @@ enum tern_tcp_option {
 	TERN_TCP_USER_TIMEOUT, /* ms that data may stay unacknowledged (RFC 5482); 0: no limit but
 				  that of retransmissions */
 	TERN_TCP_CONGESTION,   /* tern_congestion_number(); at first tcp_congestion_control */
+	TERN_TCP_LINGER2, /* s in FIN_WAIT_2 once closed, 1..120; 0: tcp_fin_timeout; -1: none */
+	TERN_TCP_SYNCNT,  /* SYNs sent again before an open fails, 1..127; of a listener, SYN-ACKs;
+			     0: tcp_syn_retries, tcp_synack_retries */
+	TERN_TCP_WINDOW_CLAMP,  /* bytes, the most to offer, at least 1152; 0: what rcvbuf allows */
+	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write; 0:
+				   tcp_notsent_lowat */
+	TERN_TCP_DEFER_ACCEPT,  /* listeners: s to wait for data after the handshake, rounded up to
+				   when a SYN-ACK would be sent again; 0: accept at once */
 };
-#define TERN_TCP_OPTIONS (TERN_TCP_CONGESTION + 1)
-/* TERN_EINVAL for an unknown option, TERN_ERANGE for a value out of range, TERN_EISCONN when it
- * is too late for TERN_TCP_MAXSEG. */
+#define TERN_TCP_OPTIONS (TERN_TCP_DEFER_ACCEPT + 1)
+/* TERN_EINVAL for an option unknown or not a connection's, TERN_ERANGE for a value out of range,
+ * TERN_EISCONN when it is too late for TERN_TCP_MAXSEG, TERN_ENOMEM. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t value);
 int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
+	enum tern_tcp_option option, int64_t *value);
+/*
+ * Of a listener, for connections whose SYN is yet to come: TERN_TCP_MAXSEG, TERN_TCP_SYNCNT,
+ * TERN_TCP_WINDOW_CLAMP and TERN_TCP_DEFER_ACCEPT; 0 is none of it. TERN_ESTALE, TERN_EINVAL for
+ * others, TERN_ERANGE.
+ */
+int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
+	enum tern_tcp_option option, int64_t value);
+int tern_tcp_listen_option_get(const struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t *value);
 /* Congestion controls by number, as TERN_TCP_CONGESTION and the setting tcp_congestion_control have
  * them: Linux's name, or NULL past the last; and back, or TERN_ENOENT. */

@@ -1585,6 +1585,83 @@ static void t_keepalive(void)
 	R(set(p.c, IPPROTO_TCP, TCP_USER_TIMEOUT, -1));
 }
 
+/* Set before there is a connection, told all the same; a listener's are its connections'. */
+static void t_rare_options(void)
+{
+	struct pair p = {.l = listener(), .c = tcp()};
+	static const int names[] = {TCP_LINGER2, TCP_SYNCNT, TCP_NOTSENT_LOWAT, TCP_DEFER_ACCEPT,
+		TCP_WINDOW_CLAMP};
+	static const int values[] = {0, 1, 5, 500, 5000, -1};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int fd = tcp();
+		printf("%d at first\n", names[i]);
+		R(get(fd, IPPROTO_TCP, names[i]));
+		for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
+			if (values[k] == -1 && names[i] != TCP_LINGER2 && names[i] != TCP_SYNCNT)
+				continue;
+			if (values[k] == 500 && names[i] == TCP_LINGER2) /* a matter of versions */
+				continue;
+			R(set(fd, IPPROTO_TCP, names[i], values[k]));
+			R(get(fd, IPPROTO_TCP, names[i]));
+		}
+	}
+	R(set(p.l, IPPROTO_TCP, TCP_LINGER2, 9));
+	R(set(p.l, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 20000));
+	R(set(p.l, IPPROTO_TCP, TCP_WINDOW_CLAMP, 30000));
+	R(set(p.c, IPPROTO_TCP, TCP_SYNCNT, 2));
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	p.s = FD(accept(p.l, NULL, NULL));
+	R(get(p.s, IPPROTO_TCP, TCP_LINGER2));
+	R(get(p.s, IPPROTO_TCP, TCP_NOTSENT_LOWAT));
+	R(get(p.s, IPPROTO_TCP, TCP_WINDOW_CLAMP));
+	R(get(p.c, IPPROTO_TCP, TCP_SYNCNT));
+	R(set(p.s, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0));
+	R(set(p.s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1));
+	P(p.s);
+	R(write(p.s, "low", 3));
+	settle();
+	R(read(p.c, buf, 100));
+	P(p.s);
+	fill(p.s);
+	P(p.s);
+}
+
+static void t_defer_accept(void)
+{
+	int l = listener(), c = tcp();
+	R(set(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5));
+	R(get(l, IPPROTO_TCP, TCP_DEFER_ACCEPT));
+	R(dial_from(c, "127.0.0.1", port_of(l)));
+	settle();
+	P(l);
+	P(c);
+	R(write(c, "data", 4));
+	settle();
+	P(l);
+	int s = FD(accept(l, NULL, NULL));
+	R(read(s, buf, 100));
+	R(set(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0));
+	c = tcp();
+	R(dial_from(c, "127.0.0.1", port_of(l)));
+	settle();
+	P(l);
+}
+
+static void t_maxseg_listener(void)
+{
+	int l = tcp();
+	R(set(l, IPPROTO_TCP, TCP_MAXSEG, 87));
+	R(set(l, IPPROTO_TCP, TCP_MAXSEG, 700));
+	bind_to(l, "127.0.0.1", 0);
+	R(listen(l, 5));
+	R(get(l, IPPROTO_TCP, TCP_MAXSEG));
+	int c = tcp();
+	R(dial_from(c, "127.0.0.1", port_of(l)));
+	int s = FD(accept(l, NULL, NULL));
+	R(get(c, IPPROTO_TCP, TCP_MAXSEG) <= 700);
+	R(get(s, IPPROTO_TCP, TCP_MAXSEG) <= 700);
+}
+
 static void t_buffers(void)
 {
 	int fd = tcp();
@@ -1695,6 +1772,9 @@ static const struct {
 	T(tcp_options),
 	T(tcp_info),
 	T(keepalive),
+	T(rare_options),
+	T(defer_accept),
+	T(maxseg_listener),
 	T(buffers),
 	T(linger),
 	T(socket_arguments),

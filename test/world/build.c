@@ -37,6 +37,7 @@ static void draw_settings(struct world *w, struct rng *r, struct host *h)
 	vary(w, r, h, 15, "tcp_rmem_max", 4096, 4 * MIB);
 	vary(w, r, h, 20, "tcp_wmem_default", 4096, 256 * KIB);
 	vary(w, r, h, 15, "tcp_wmem_max", 4096, 4 * MIB);
+	vary(w, r, h, 15, "tcp_notsent_lowat", 1, 64 * KIB);
 	vary(w, r, h, 20, "tcp_delack_min_ms", 1, 500);
 	vary(w, r, h, 20, "tcp_rto_min_ms", 20, 1000);
 	vary(w, r, h, 20, "tcp_init_cwnd", 1, 50);

@@ -9,6 +9,7 @@
 
 #include "tools/drill/world.h"
 #include "tools/tcpinfo.h"
+#include "tools/tcpoption.h"
 
 #define SNDBUF_MIN     4608
 #define RCVBUF_MIN     2304
@@ -17,18 +18,23 @@
 static const struct known {
 	int level, name;
 	enum tern_tcp_option option;
-	int64_t min, max;    /* what a program may ask for; elsewhere EINVAL */
-	const char *setting; /* what is in force without it; NULL: `otherwise` */
+	int64_t min, max;    /* what a program may ask for, elsewhere EINVAL; both 0: a flag */
+	const char *setting; /* what is in force without it, or with 0; NULL: `otherwise` */
 	int64_t otherwise;
 } known[] = {
-	{IPPROTO_TCP, TCP_NODELAY, TERN_TCP_NODELAY, INT32_MIN, INT32_MAX, NULL, 0},
-	{IPPROTO_TCP, TCP_QUICKACK, TERN_TCP_QUICKACK, INT32_MIN, INT32_MAX, NULL, 1},
+	{IPPROTO_TCP, TCP_NODELAY, TERN_TCP_NODELAY, 0, 0, NULL, 0},
+	{IPPROTO_TCP, TCP_QUICKACK, TERN_TCP_QUICKACK, 0, 0, NULL, 1},
 	{IPPROTO_TCP, TCP_MAXSEG, TERN_TCP_MAXSEG, 88, 32767, "tcp_default_mss", 0},
 	{IPPROTO_TCP, TCP_KEEPIDLE, TERN_TCP_KEEPIDLE, 1, 32767, "tcp_keepalive_time", 0},
 	{IPPROTO_TCP, TCP_KEEPINTVL, TERN_TCP_KEEPINTVL, 1, 32767, "tcp_keepalive_intvl", 0},
 	{IPPROTO_TCP, TCP_KEEPCNT, TERN_TCP_KEEPCNT, 1, 127, "tcp_keepalive_probes", 0},
 	{IPPROTO_TCP, TCP_USER_TIMEOUT, TERN_TCP_USER_TIMEOUT, 0, INT32_MAX, NULL, 0},
-	{SOL_SOCKET, SO_KEEPALIVE, TERN_TCP_KEEPALIVE, INT32_MIN, INT32_MAX, NULL, 0},
+	{IPPROTO_TCP, TCP_LINGER2, TERN_TCP_LINGER2, INT32_MIN, INT32_MAX, "tcp_fin_timeout", 0},
+	{IPPROTO_TCP, TCP_SYNCNT, TERN_TCP_SYNCNT, 1, 127, "tcp_syn_retries", 0},
+	{IPPROTO_TCP, TCP_WINDOW_CLAMP, TERN_TCP_WINDOW_CLAMP, INT32_MIN, INT32_MAX, NULL, 0},
+	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, TERN_TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, NULL, 0},
+	{IPPROTO_TCP, TCP_DEFER_ACCEPT, TERN_TCP_DEFER_ACCEPT, INT32_MIN, INT32_MAX, NULL, 0},
+	{SOL_SOCKET, SO_KEEPALIVE, TERN_TCP_KEEPALIVE, 0, 0, NULL, 0},
 };
 
 static const struct known *find(int level, int name)
@@ -45,6 +51,13 @@ void tern_drill_apply_options(struct drill *drill, struct fd *fd)
 		(void)tern_tcp_option_set(drill->stack, fd->conn, fd->option[k].option,
 			fd->option[k].value);
 	tern_drill_cork(drill, fd);
+}
+
+void tern_drill_apply_to_listener(struct drill *drill, const struct fd *fd)
+{
+	for (unsigned k = 0; k < fd->options; k++)
+		(void)tern_tcp_listen_option_set(drill->stack, fd->listener, fd->option[k].option,
+			fd->option[k].value);
 }
 
 void tern_drill_cork(struct drill *drill, struct fd *fd)
@@ -75,13 +88,26 @@ static int64_t set_known(struct drill *drill, struct fd *fd, const struct known 
 {
 	if (k->name == TCP_MAXSEG && k->level == IPPROTO_TCP && value == 0)
 		return 0; /* as if it had not been set */
-	if (value < k->min || value > k->max)
+	bool flag = k->min == 0 && k->max == 0;
+	if (!flag && (value < k->min || value > k->max))
 		return -EINVAL;
-	if (k->min == INT32_MIN)
+	if (k->level == IPPROTO_TCP && !flag) {
+		int number = (int)value;
+		int error = tern_linux_option_value(k->name, fd->kind != FD_SOCKET, &number);
+		if (error)
+			return -error;
+		value = number;
+	}
+	if (flag)
 		value = value != 0;
 	int64_t result = wish(fd, k->option, value);
-	if (result || fd->kind != FD_CONN || k->option == TERN_TCP_MAXSEG)
+	if (result)
 		return result;
+	if (fd->kind == FD_LISTENER)
+		tern_drill_apply_to_listener(drill, fd);
+	if (fd->kind != FD_CONN || k->option == TERN_TCP_MAXSEG ||
+		k->option == TERN_TCP_DEFER_ACCEPT)
+		return 0;
 	return tern_drill_result(tern_tcp_option_set(drill->stack, fd->conn, k->option, value));
 }
 
@@ -310,7 +336,7 @@ static int64_t value_of(struct drill *drill, const struct fd *fd, const struct k
 	if (k->setting)
 		tern_get(drill->stack, k->setting, &value);
 	for (unsigned n = 0; n < fd->options; n++)
-		if (fd->option[n].option == k->option)
+		if (fd->option[n].option == k->option && (fd->option[n].value || !k->setting))
 			value = fd->option[n].value;
 	return value;
 }

@@ -63,8 +63,10 @@ int64_t tern_drill_listen(struct drill *drill, struct drill_call *call)
 		.rcvbuf = fd->rcvbuf,
 		.sndbuf = fd->sndbuf};
 	int err = tern_tcp_listen(drill->stack, &opts, &fd->listener);
-	if (!err)
+	if (!err) {
 		fd->kind = FD_LISTENER;
+		tern_drill_apply_to_listener(drill, fd);
+	}
 	return tern_drill_result(err);
 }
 

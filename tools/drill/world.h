@@ -102,6 +102,8 @@ int tern_drill_end(struct drill *drill, struct fd *fd);
 void tern_drill_pump(struct drill *drill);
 /* Gives a new connection the options that were set before it was one. */
 void tern_drill_apply_options(struct drill *drill, struct fd *fd);
+/* What was asked for and is a listener's. */
+void tern_drill_apply_to_listener(struct drill *drill, const struct fd *fd);
 /* TCP_CORK as it should be in force. */
 void tern_drill_cork(struct drill *drill, struct fd *fd);
 bool tern_drill_from_sockaddr(intptr_t address, intptr_t len, struct tern_endpoint *out);

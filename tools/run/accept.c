@@ -215,6 +215,7 @@ static int new_group(struct sock *sock, unsigned backlog)
 		group->next->link = &group->next;
 	run->groups = group;
 	sock->group = group;
+	tern_run_apply_to_listener(sock);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "tools/errnos.h"
 #include "tools/run/run.h"
 #include "tools/tcpinfo.h"
+#include "tools/tcpoption.h"
 
 #define CONGESTION_MAX 16 /* Linux's TCP_CA_NAME_MAX */
 #define SNDBUF_MIN     4608
@@ -24,18 +25,23 @@
 static const struct tcp_option {
 	int name;
 	enum tern_tcp_option option;
-	int min, max;
-	const char *setting; /* what is in force without it; NULL: `otherwise` */
+	int min, max;        /* both 0: a flag, of any value */
+	const char *setting; /* what is in force without it, or with 0; NULL: `otherwise` */
 	int otherwise;
 } tcp_options[] = {
-	{TCP_NODELAY, TERN_TCP_NODELAY, INT32_MIN, INT32_MAX, NULL, 0},
-	{TCP_CORK, TERN_TCP_CORK, INT32_MIN, INT32_MAX, NULL, 0},
-	{TCP_QUICKACK, TERN_TCP_QUICKACK, INT32_MIN, INT32_MAX, NULL, 1},
+	{TCP_NODELAY, TERN_TCP_NODELAY, 0, 0, NULL, 0},
+	{TCP_CORK, TERN_TCP_CORK, 0, 0, NULL, 0},
+	{TCP_QUICKACK, TERN_TCP_QUICKACK, 0, 0, NULL, 1},
 	{TCP_MAXSEG, TERN_TCP_MAXSEG, 88, 32767, "tcp_default_mss", 0},
 	{TCP_KEEPIDLE, TERN_TCP_KEEPIDLE, 1, 32767, "tcp_keepalive_time", 0},
 	{TCP_KEEPINTVL, TERN_TCP_KEEPINTVL, 1, 32767, "tcp_keepalive_intvl", 0},
 	{TCP_KEEPCNT, TERN_TCP_KEEPCNT, 1, 127, "tcp_keepalive_probes", 0},
 	{TCP_USER_TIMEOUT, TERN_TCP_USER_TIMEOUT, 0, INT32_MAX, NULL, 0},
+	{TCP_LINGER2, TERN_TCP_LINGER2, INT32_MIN, INT32_MAX, "tcp_fin_timeout", 0},
+	{TCP_SYNCNT, TERN_TCP_SYNCNT, 1, 127, "tcp_syn_retries", 0},
+	{TCP_WINDOW_CLAMP, TERN_TCP_WINDOW_CLAMP, INT32_MIN, INT32_MAX, NULL, 0},
+	{TCP_NOTSENT_LOWAT, TERN_TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, NULL, 0},
+	{TCP_DEFER_ACCEPT, TERN_TCP_DEFER_ACCEPT, INT32_MIN, INT32_MAX, NULL, 0},
 };
 
 static const struct tcp_option *find(int name)
@@ -79,7 +85,10 @@ static int wish(struct sock *sock, enum tern_tcp_option option, int value)
 {
 	sock->wishes.set |= 1u << option;
 	sock->wishes.value[option] = value;
-	if (!open_now(sock) || option == TERN_TCP_MAXSEG)
+	if (sock->group) /* for connections to come; what is not a listener's is theirs later */
+		(void)tern_tcp_listen_option_set(run_stack(sock->run), sock->group->listener,
+			option, value);
+	if (!open_now(sock) || option == TERN_TCP_MAXSEG || option == TERN_TCP_DEFER_ACCEPT)
 		return 0;
 	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, value));
 }
@@ -90,6 +99,15 @@ void tern_run_apply_wishes(struct sock *sock)
 		if (sock->wishes.set & 1u << i)
 			tern_tcp_option_set(run_stack(sock->run), sock->conn,
 				(enum tern_tcp_option)i, sock->wishes.value[i]);
+}
+
+void tern_run_apply_to_listener(const struct sock *sock)
+{
+	for (unsigned i = 0; i < TERN_TCP_OPTIONS; i++)
+		if (sock->wishes.set & 1u << i)
+			(void)tern_tcp_listen_option_set(run_stack(sock->run),
+				sock->group->listener, (enum tern_tcp_option)i,
+				sock->wishes.value[i]);
 }
 
 void tern_run_apply_to_end(const struct sock *sock, int fd)
@@ -118,9 +136,13 @@ static int set_tcp(struct sock *sock, int name, int value)
 		return ENOPROTOOPT;
 	if (name == TCP_MAXSEG && value == 0)
 		return 0; /* as if it had not been set */
-	if (value < o->min || value > o->max)
+	bool flag = o->min == 0 && o->max == 0;
+	if (!flag && (value < o->min || value > o->max))
 		return EINVAL;
-	if (o->min == INT32_MIN)
+	int error = tern_linux_option_value(name, sock->state != SOCK_FRESH, &value);
+	if (error)
+		return error;
+	if (flag)
 		value = value != 0;
 	/* What was written before the cork is pulled belongs to what it held back. */
 	if (name == TCP_CORK && !value && sock->relay && !tern_relay_flush(sock->relay))
@@ -305,8 +327,9 @@ static int tcp_value(const struct sock *sock, const struct tcp_option *o)
 	bool live = o->option == TERN_TCP_MAXSEG && sock->relay;
 	if (live && tern_tcp_option_get(run_stack(sock->run), sock->conn, o->option, &value) == 0)
 		return (int)value;
-	if (sock->wishes.set & 1u << o->option)
-		return sock->wishes.value[o->option];
+	int wished = sock->wishes.value[o->option];
+	if (sock->wishes.set & 1u << o->option && (wished || !o->setting))
+		return wished;
 	if (o->setting)
 		tern_get(run_stack(sock->run), o->setting, &value);
 	return (int)value;

@@ -461,6 +461,8 @@ void tern_run_options_begin(struct run *run);
 uint32_t tern_run_wish(const struct sock *sock, enum tern_tcp_option option);
 /* Sets on the program's end what of the wishes is its business. */
 void tern_run_apply_to_end(const struct sock *sock, int fd);
+/* Sets on a listener what of them it has. */
+void tern_run_apply_to_listener(const struct sock *sock);
 /* Sets on a connection what was wished for before. */
 void tern_run_apply_wishes(struct sock *sock);
 

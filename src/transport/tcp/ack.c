@@ -94,7 +94,7 @@ void tern_tell_room(struct tcp *tcp, struct tcb *tcb)
 	if (!(tcb->flags & TCB_WANT_WRITE) || tcb->flags & TCB_FIN_QUEUED)
 		return;
 	/* A third free: waking for every segment would cost more than it gains. */
-	if (tcb->send.len > tcb->sndbuf - tcb->sndbuf / 3)
+	if (tcb->send.len > tcb->sndbuf - tcb->sndbuf / 3 || !tern_lowat_reached(tcp, tcb))
 		return;
 	tcb->flags &= ~TCB_WANT_WRITE;
 	tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_WRITABLE));

@@ -109,7 +109,7 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
 	struct tcp_segment reduced = *syn, s;
 	uint32_t tsval = reduce(tcp, in, &reduced);
-	tern_listen_answer(tcp, in->nif, &reduced, tsval, tern_window_scale(tcp), &s);
+	tern_listen_answer(tcp, l, in->nif, &reduced, tsval, tern_window_scale(tcp), &s);
 	s.seq = seq(bake(tcp, in, syn, syn->seq, epoch(tcp), class_of(mss)));
 	s.window = (uint16_t)tern_listen_window(tcp, l);
 	l->cookies_until = tcp->core->now + 2 * EPOCH_NS;

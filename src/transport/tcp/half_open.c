@@ -92,11 +92,12 @@ static void count_again(struct tcp *tcp, const struct syn *e, const struct stub 
 /* Says it, on that interface. 0, or why it is lost. */
 static int syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 {
-	struct stub s = tern_half_open_stub(tcp, tern_half_open_listener(tcp, e), e);
+	const struct listener *l = tern_half_open_listener(tcp, e);
+	struct stub s = tern_half_open_stub(tcp, l, e);
 	struct tcp_segment syn, answer;
 	uint32_t now = now_ms(tcp) + tern_timestamp_offset(tcp, &e->local, &e->remote);
 	tern_half_open_syn(e, &syn);
-	tern_listen_answer(tcp, nif, &syn, now, e->link.rcv_wscale, &answer);
+	tern_listen_answer(tcp, l, nif, &syn, now, e->link.rcv_wscale, &answer);
 	answer.seq = e->iss;
 	answer.window = (uint16_t)s.window;
 	if (e->sent)
@@ -114,6 +115,28 @@ static bool device_has_room(const struct tcp *tcp, int nif)
 int tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif)
 {
 	return device_has_room(tcp, nif) ? syn_ack(tcp, e, nif) : TERN_EAGAIN;
+}
+
+/* --- its time ------------------------------------------------------------------------------- */
+
+uint32_t tern_half_open_retries(const struct tcp *tcp, const struct listener *l)
+{
+	return l->syn_retries ? l->syn_retries : (uint32_t)tcp->core->set.tcp_synack_retries;
+}
+
+/* TCP_DEFER_ACCEPT as Linux has it: with an ACK here nothing is said again until the time is almost
+ * up; then once more, to draw another, which is enough. */
+bool tern_half_open_over(const struct tcp *tcp, const struct syn *e)
+{
+	const struct listener *l = tern_half_open_listener(tcp, e);
+	return e->link.tries >= tern_half_open_retries(tcp, l) &&
+	       (!e->link.acked || e->link.tries >= l->defer);
+}
+
+bool tern_half_open_repeats(const struct tcp *tcp, const struct syn *e)
+{
+	const struct listener *l = tern_half_open_listener(tcp, e);
+	return !e->link.acked || e->link.tries + 1u >= l->defer;
 }
 
 /* --- its end -------------------------------------------------------------------------------- */
@@ -164,6 +187,18 @@ static void again(struct tcp *tcp, struct syn *e, struct stub *s, const struct t
 		e->resent = true;
 }
 
+/* TCP_DEFER_ACCEPT: the handshake is complete, but nobody is told before there is data. */
+static bool deferred(struct tcp *tcp, const struct listener *l, struct syn *e,
+	const struct tcp_segment *seg, const struct stub *s)
+{
+	if (e->link.tries >= l->defer || seg->len > 0)
+		return false;
+	e->link.acked = true;
+	core_count(tcp->core, TERN_COUNT_TcpExtTCPDeferAcceptDrop);
+	tern_stub_drop(tcp, &s->conn, TERN_DROP_TCP_DEFER_ACCEPT);
+	return true;
+}
+
 /* The third segment of the handshake: a connection, if the accept queue has room. */
 static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e, const struct stub *s)
 {
@@ -207,5 +242,7 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 		v = verdict(VERDICT_RESET, TERN_DROP_TCP_BAD_ACK);
 	tern_stub_conclude(a, &s, v);
 	e->replied = s.replied & ((1u << STUB_CLOCK_BITS) - 1);
-	return v.kind == VERDICT_CONTINUE ? third(a, l, e, &s) : NULL;
+	if (v.kind != VERDICT_CONTINUE || deferred(tcp, l, e, seg, &s))
+		return NULL;
+	return third(a, l, e, &s);
 }

@@ -136,11 +136,17 @@ uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l)
 {
 	uint32_t rcvbuf =
 		l->rcvbuf ? tern_buffer_size(l->rcvbuf) : (uint32_t)tcp->core->set.tcp_rmem_default;
+	rcvbuf = at_most(rcvbuf, l->window_clamp ? l->window_clamp : rcvbuf);
 	return at_most(rcvbuf, UINT16_MAX);
 }
 
-void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment *syn,
-	uint32_t tsval, unsigned wscale, struct tcp_segment *answer)
+static uint16_t own_mss(const struct listener *l, uint32_t mss)
+{
+	return (uint16_t)(l->maxseg ? at_most(l->maxseg, mss) : mss);
+}
+
+void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
+	const struct tcp_segment *syn, uint32_t tsval, unsigned wscale, struct tcp_segment *answer)
 {
 	uint32_t mtu = tcp->ip->link->nif[nif].opts.mtu;
 	*answer = (struct tcp_segment){
@@ -151,7 +157,7 @@ void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment
 		.options = {.has = (uint8_t)(TCP_OPT_MSS |
 					     (syn->options.has & (TCP_OPT_WSCALE | TCP_OPT_SACK_OK |
 									 TCP_OPT_TIMESTAMP))),
-			.mss = (uint16_t)(mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN),
+			.mss = own_mss(l, mtu - IPV4_HEADER_LEN - TCP_HEADER_LEN),
 			.wscale = (uint8_t)wscale,
 			.tsval = tsval,
 			.tsecr = syn->options.tsval},
@@ -179,6 +185,8 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
 	if (l->sndbuf)
 		tern_tcb_fix_sndbuf(tcb, l->sndbuf);
+	tcb->adv_mss = own_mss(l, tcb->adv_mss);
+	tcb->side->choice.window_clamp = l->window_clamp;
 	tern_open_learn(tcp, tcb, syn);
 	tcb->snd.iss = tcb->snd.una = iss;
 	tcb->snd.nxt = seq_add(iss, 1);
@@ -204,7 +212,7 @@ static void as_agreed(struct tcb *tcb, const struct syn *e)
 static void time_syn_ack(const struct tcp *tcp, struct tcb *tcb, const struct syn *e)
 {
 	uint64_t sent = us_to_ns(tcp, e->due - tern_syncache_wait(tcp, e->link.tries));
-	tcb->side->timing = !e->resent;
+	tcb->side->timing = !e->resent && !e->link.acked;
 	tcb->side->timed_end = tcb->snd.nxt;
 	tcb->side->timed_at = sent < tcp->core->now ? sent : tcp->core->now;
 }

@@ -183,7 +183,19 @@ static struct outlook look(const struct tcb *tcb)
 	return o;
 }
 
-/* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4 with Nagle). */
+/*
+ * Nagle's algorithm (RFC 9293 3.7.4) as Minshall amended it, and Linux has it: less than a segment
+ * waits while another such is unacknowledged, not while anything is. So a reply whose end does not
+ * fill a segment goes at once, and bytes written one by one still go once in a round trip.
+ */
+static bool small_unacked(const struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side; /* NULL: nothing is in flight */
+	return side && seq_gt(side->small_end, tcb->snd.una) &&
+	       seq_leq(side->small_end, tcb->snd.nxt);
+}
+
+/* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4). */
 static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
 {
 	if (tcb->flags & TCB_FORCE)
@@ -196,7 +208,7 @@ static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_
 		return true;
 	if (tcb->flags & TCB_CORK)
 		return false;
-	return tcb->flags & TCB_NODELAY || tcb_flight(tcb) == 0;
+	return tcb->flags & TCB_NODELAY || !small_unacked(tcb);
 }
 
 /* The most data one frame may take: a segment, or many where the device cuts them. */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-static struct listener *find(const struct tcp *tcp, struct tern_listener listener)
+struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener)
 {
 	struct listener *l = tern_pool_at(&tcp->listeners, listener.slot);
 	return l && l->generation == listener.generation ? l : NULL;
@@ -91,7 +91,7 @@ int tern_tcp_listen(struct tern_stack *stack, const struct tern_listen_opts *opt
 int tern_tcp_accept(struct tern_stack *stack, struct tern_listener listener, struct tern_conn *out)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct listener *l = find(tcp, listener);
+	struct listener *l = tern_listen_of(tcp, listener);
 	if (!l)
 		return TERN_ESTALE;
 	struct tcb *tcb = tern_listen_take(tcp, l);
@@ -105,7 +105,7 @@ int tern_tcp_listen_backlog(struct tern_stack *stack, struct tern_listener liste
 	uint32_t backlog)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct listener *l = find(tcp, listener);
+	struct listener *l = tern_listen_of(tcp, listener);
 	if (!l)
 		return TERN_ESTALE;
 	l->backlog = at_most(backlog, (uint32_t)tcp->core->set.somaxconn);
@@ -115,7 +115,7 @@ int tern_tcp_listen_backlog(struct tern_stack *stack, struct tern_listener liste
 int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listener)
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
-	struct listener *l = find(tcp, listener);
+	struct listener *l = tern_listen_of(tcp, listener);
 	if (!l)
 		return TERN_ESTALE;
 	tern_listen_reset_all(tcp, l);
@@ -132,7 +132,7 @@ int tern_tcp_listen_close(struct tern_stack *stack, struct tern_listener listene
 int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listener listener,
 	struct tern_endpoint *out)
 {
-	const struct listener *l = find(tern_stack_tcp_const(stack), listener);
+	const struct listener *l = tern_listen_of(tern_stack_tcp_const(stack), listener);
 	if (!l)
 		return TERN_ESTALE;
 	*out = (struct tern_endpoint){l->addr, l->port};
@@ -142,7 +142,7 @@ int tern_tcp_listen_endpoint(const struct tern_stack *stack, struct tern_listene
 int tern_tcp_listen_info(const struct tern_stack *stack, struct tern_listener listener,
 	struct tern_listen_info *out)
 {
-	const struct listener *l = find(tern_stack_tcp_const(stack), listener);
+	const struct listener *l = tern_listen_of(tern_stack_tcp_const(stack), listener);
 	if (!l)
 		return TERN_ESTALE;
 	*out = (struct tern_listen_info){.local = {l->addr, l->port},

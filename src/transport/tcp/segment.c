@@ -102,6 +102,9 @@ static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	tern_rtt_start(tcp, tcb, r.hi);
 	if (!side)
 		return;
+	if (plan->len % mss)
+		side->small_end = r.hi;
+	tern_lowat_sent(tcp, tcb);
 	if (!(plan->flags & TCP_SYN))
 		tern_recovery_sent(tcp, tcb, r, false);
 	side->rec.tail = r.lo;

@@ -1,4 +1,4 @@
-/* STATUS (RFC 9293 3.10.6) and the options of a connection. */
+/* STATUS (RFC 9293 3.10.6). */
 #include "transport/tcp/tcp.h"
 
 static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info *out)
@@ -15,20 +15,18 @@ static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info 
 	out->recovering = side->mode != RECOVERY_OPEN;
 }
 
-static void describe_sending(const struct tcb *tcb, struct tern_tcp_info *out)
+static void describe_sending(const struct tcp *tcp, const struct tcb *tcb,
+	struct tern_tcp_info *out)
 {
-	bool fin_sent = tcb->flags & TCB_FIN_SENT;
 	bool live = tcb->state != TERN_TCP_CLOSED;
 	out->iss = tcb->snd.iss.v;
 	out->snd_una = tcb->snd.una.v;
 	out->snd_nxt = tcb->snd.nxt.v;
 	out->snd_wnd = tcb->snd.wnd;
 	out->unacked = live ? tcb_flight(tcb) : 0;
-	out->unsent = !live || fin_sent || tcb_syn_unsent(tcb)
-			      ? (live && !fin_sent ? tcb->send.len : 0)
-			      : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+	out->unsent = live ? tcb_unsent(tcb) : 0;
 	out->sndbuf = tcb->sndbuf;
-	out->send_room = tcb->sndbuf > tcb->send.len ? tcb->sndbuf - tcb->send.len : 0;
+	out->send_room = tern_send_room(tcp, tcb);
 	out->mss = tern_tcb_effective_mss(tcb);
 	out->snd_wscale = tcb->snd_wscale;
 	out->shut = tcb->flags & TCB_FIN_QUEUED;
@@ -124,7 +122,7 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 	};
 	if (tcb->state != TERN_TCP_CLOSED)
 		out->timer = tern_timer_next(tcp, tcb, &out->timer_left);
-	describe_sending(tcb, out);
+	describe_sending(tcp, tcb, out);
 	describe_receiving(tcb, out);
 	describe_standstill(tcp, tcb, out);
 }
@@ -191,7 +189,7 @@ static void describe_half_open(const struct tcp *tcp, const struct syn *e,
 	out->mss = e->mss;
 	out->unaccepted = true;
 	out->backoff = out->unanswered = e->link.tries;
-	out->retries_max = (uint32_t)tcp->core->set.tcp_synack_retries;
+	out->retries_max = tern_half_open_retries(tcp, tern_half_open_listener(tcp, e));
 	out->retransmits = e->link.tries;
 	out->rto_us = tern_syncache_wait(tcp, e->link.tries);
 	out->timer = "retransmit";
@@ -276,118 +274,4 @@ bool tern_tcp_each(const struct tern_stack *stack, uint32_t *cursor, struct tern
 			(uint32_t)((l->cookies_until - tcp->core->now) / (1000 * MS)) + 1;
 	describe_queue(tcp, l, out);
 	return true;
-}
-
-static void set_flag(struct tcb *tcb, uint32_t flag, int64_t value)
-{
-	if (value)
-		tcb->flags |= flag;
-	else
-		tcb->flags &= ~flag;
-}
-
-/* Only before the peer has been told another. */
-static int set_maxseg(struct tcb *tcb, int64_t value)
-{
-	if (value < 88 || value > UINT16_MAX)
-		return TERN_ERANGE;
-	if (!(tcb->flags & TCB_SYN_DUE) || tcb->state != TERN_TCP_SYN_SENT)
-		return TERN_EISCONN;
-	if (value < tcb->adv_mss)
-		tcb->adv_mss = (uint16_t)value;
-	return 0;
-}
-
-int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
-	enum tern_tcp_option option, int64_t value)
-{
-	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb = tern_tcb_of(tcp, conn);
-	if (!tcb)
-		return TERN_ESTALE;
-	if (value < 0 || value > INT32_MAX)
-		return TERN_ERANGE;
-	switch (option) {
-	case TERN_TCP_NODELAY:
-		set_flag(tcb, TCB_NODELAY, value);
-		/* As Linux: what a cork held back until now goes, and the cork stays. */
-		if (value && tcb->flags & TCB_CORK && seq_lt(tcb->snd.nxt, tcb_data_end(tcb)))
-			tcb->flags |= TCB_FORCE;
-		break;
-	case TERN_TCP_CORK:
-		set_flag(tcb, TCB_CORK, value);
-		break;
-	case TERN_TCP_QUICKACK:
-		set_flag(tcb, TCB_QUICKACK, value);
-		tcb->quickacks = 0;
-		if (value && tcb->flags & TCB_ACK_DELAYED)
-			tcb->flags |= TCB_ACK_NOW;
-		break;
-	case TERN_TCP_MAXSEG:
-		return set_maxseg(tcb, value);
-	case TERN_TCP_RCVBUF:
-		tern_tcb_fix_rcvbuf(tcb, (uint32_t)value);
-		tern_window_taken(tcp, tcb, 0);
-		break;
-	case TERN_TCP_SNDBUF:
-		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
-		tern_tell_room(tcp, tcb);
-		break;
-	case TERN_TCP_CONGESTION:
-		if (!tern_cc_at((unsigned)value))
-			return TERN_ERANGE;
-		tern_cc_choose(tcb, (unsigned)value);
-		break;
-	case TERN_TCP_KEEPALIVE:
-	case TERN_TCP_KEEPIDLE:
-	case TERN_TCP_KEEPINTVL:
-	case TERN_TCP_KEEPCNT:
-	case TERN_TCP_USER_TIMEOUT:
-		return tern_keepalive_set(tcp, tcb, option, value);
-	default:
-		return TERN_EINVAL;
-	}
-	if (tcb_in(tcb, SYNCHRONIZED))
-		tern_want_send(tcp, tcb);
-	return 0;
-}
-
-int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
-	enum tern_tcp_option option, int64_t *value)
-{
-	const struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(stack), conn);
-	if (!tcb)
-		return TERN_ESTALE;
-	switch (option) {
-	case TERN_TCP_NODELAY:
-		*value = !!(tcb->flags & TCB_NODELAY);
-		return 0;
-	case TERN_TCP_CORK:
-		*value = !!(tcb->flags & TCB_CORK);
-		return 0;
-	case TERN_TCP_QUICKACK:
-		*value = !!(tcb->flags & TCB_QUICKACK);
-		return 0;
-	case TERN_TCP_MAXSEG:
-		*value = tern_tcb_effective_mss(tcb);
-		return 0;
-	case TERN_TCP_RCVBUF:
-		*value = tcb->rcvbuf;
-		return 0;
-	case TERN_TCP_SNDBUF:
-		*value = tcb->sndbuf;
-		return 0;
-	case TERN_TCP_CONGESTION:
-		*value = tcb->cc;
-		return 0;
-	case TERN_TCP_KEEPALIVE:
-	case TERN_TCP_KEEPIDLE:
-	case TERN_TCP_KEEPINTVL:
-	case TERN_TCP_KEEPCNT:
-	case TERN_TCP_USER_TIMEOUT:
-		*value = tern_keepalive_get(tern_stack_tcp_const(stack), tcb, option);
-		return 0;
-	default:
-		return TERN_EINVAL;
-	}
 }

@@ -116,10 +116,10 @@ static void leave(struct syncache *c, const struct syn *e)
 static void join(struct syncache *c, struct syn *e, unsigned list)
 {
 	struct syn_links *end = &c->list[list];
-	e->link.next = (c->size + list) & 0xffffff;
+	e->link.next = (c->size + list) & SYN_PLACE_MASK;
 	e->link.prev = end->prev;
-	links(c, end->prev)->next = place_of(c, e) & 0xffffff;
-	end->prev = place_of(c, e) & 0xffffff;
+	links(c, end->prev)->next = place_of(c, e) & SYN_PLACE_MASK;
+	end->prev = place_of(c, e) & SYN_PLACE_MASK;
 }
 
 /* --- its size ------------------------------------------------------------------------------ */
@@ -133,7 +133,7 @@ static bool make(struct tcp *tcp, struct syncache *c, uint32_t size)
 	memset(c->entry, 0, size * sizeof *c->entry);
 	c->size = size;
 	for (uint32_t k = 0; k < SYN_LISTS; k++)
-		c->list[k].next = c->list[k].prev = (size + k) & 0xffffff;
+		c->list[k].next = c->list[k].prev = (size + k) & SYN_PLACE_MASK;
 	return true;
 }
 
@@ -290,13 +290,17 @@ struct syn *tern_syncache_add(struct tcp *tcp, const struct tcp_pair *pair)
 
 static void expire(struct tcp *tcp, struct syn *e)
 {
-	if (e->link.tries >= (uint32_t)tcp->core->set.tcp_synack_retries) {
+	bool again = tern_half_open_repeats(tcp, e);
+	if (tern_half_open_over(tcp, e)) {
 		tern_half_open_end(tcp, tern_half_open_listener(tcp, e), e, TERN_CAUSE_TIMEOUT);
 		return;
 	}
 	e->link.tries = (e->link.tries + 1u) & 0xff;
 	leave(&tcp->syns, e);
-	say(tcp, e);
+	if (again)
+		say(tcp, e);
+	else
+		sent(tcp, e, true);
 }
 
 void tern_syncache_advance(struct tcp *tcp)

@@ -23,10 +23,14 @@
 #define STUB_CLOCK_BITS 11
 
 /* Places in the table; those from syncache.size on are the lists' ends. */
+#define SYN_PLACE_BITS 23
+#define SYN_PLACE_MASK ((1u << SYN_PLACE_BITS) - 1)
+
 struct syn_links {
-	uint32_t next : 24;
+	uint32_t next : SYN_PLACE_BITS;
+	uint32_t acked : 1; /* the handshake is complete, data is waited for (TCP_DEFER_ACCEPT) */
 	uint32_t tries : 8; /* SYN-ACKs sent again, by time */
-	uint32_t prev : 24;
+	uint32_t prev : SYN_PLACE_BITS;
 	uint32_t snd_wscale : 4; /* SYN_NO_WSCALE: none was agreed on */
 	uint32_t rcv_wscale : 4;
 };

@@ -115,7 +115,7 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	if (!side)
 		return NULL;
 	memset(side, 0, sizeof *side);
-	side->recover = tcb->snd.una;
+	side->recover = side->small_end = tcb->snd.una;
 	side->drs_at = tcp->core->now;
 	side->use.round = tcb->snd.una;
 	side->use.sent_at = side->use.full_at = now_ms(tcp);
@@ -140,7 +140,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
 		side->fin_early || side->dup_in_due || side->unanswered || tcb_stands_still(tcb) ||
-		tern_keepalive_in_use(side) || tern_reply_paced(tcp, side) ||
+		tern_option_in_use(side) || tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);
@@ -230,12 +230,11 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 	tern_ecn_offer(tcp, tcb);
 }
 
-#define BUFFER_MIN 2304u      /* Linux's SOCK_MIN_RCVBUF, about */
 #define BUFFER_MAX (1u << 30) /* what a ring holds and a window can say */
 
 uint32_t tern_buffer_size(uint32_t bytes)
 {
-	return bytes < BUFFER_MIN ? BUFFER_MIN : at_most(bytes, BUFFER_MAX);
+	return bytes < TCB_BUFFER_MIN ? TCB_BUFFER_MIN : at_most(bytes, BUFFER_MAX);
 }
 
 void tern_tcb_fix_rcvbuf(struct tcb *tcb, uint32_t bytes)

@@ -72,6 +72,13 @@ struct late {
 	uint32_t floor, next; /* TS.Recent when the time before this began, and when this did */
 };
 
+/* Options that few set: 0 is the setting, or none. */
+struct tcb_choice {
+	uint32_t window_clamp, notsent_lowat; /* bytes */
+	int16_t linger2;                      /* s; -1: no FIN_WAIT_2 */
+	uint8_t syn_retries;
+};
+
 /* What a busy connection needs besides. */
 struct tcb_side {
 	struct rangeset ranges;                    /* received out of order, all beyond rcv.nxt */
@@ -97,6 +104,7 @@ struct tcb_side {
 	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
 	uint32_t drs_copied;     /* bytes the application took in the last round */
 	uint32_t drs_taken;      /* in this one */
+	tern_seq small_end;      /* after the last segment of new data that was not full */
 	uint32_t flight_sent;    /* in flight after we last sent new data */
 	uint32_t dup_window;     /* flight_sent when the first duplicate ACK came */
 	uint32_t dup_flight;     /* in flight when the first duplicate ACK came */
@@ -105,8 +113,9 @@ struct tcb_side {
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
 	uint16_t keep_idle, keep_interval; /* s; 0: the setting */
 	bool keepalive;
-	uint8_t keep_count, keep_probes;          /* 0: the setting; probes unanswered */
-	uint32_t user_timeout;                    /* ms; 0: none (RFC 5482) */
+	uint8_t keep_count, keep_probes; /* 0: the setting; probes unanswered */
+	uint32_t user_timeout;           /* ms; 0: none (RFC 5482) */
+	struct tcb_choice choice;
 	uint64_t heard_at, probed_at, stalled_at; /* ns: last acceptable segment, last probe, what
 						     is not acknowledged was sent */
 	uint64_t timed_at;                        /* ns */
@@ -179,6 +188,10 @@ struct listener {
 	uint32_t queued, half_open;
 	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
 	uint32_t rcvbuf, sndbuf;
+	uint32_t window_clamp; /* bytes; 0: none */
+	uint16_t maxseg;       /* bytes; 0: what the link allows */
+	uint8_t syn_retries;   /* SYN-ACKs sent again; 0: the setting */
+	uint8_t defer;         /* SYN-ACKs that would be, until an ACK without data is enough */
 	void *user;
 	uint64_t cookies_until; /* ns: cookies sent for it are good until then at the latest */
 	struct notice notice;
@@ -187,6 +200,8 @@ struct listener {
 struct send_queue {
 	struct tcb *head, **tail;
 };
+
+#define TCB_BUFFER_MIN 2304u /* Linux's SOCK_MIN_RCVBUF, about */
 
 #define PORT_COUNTERS 64
 #define SYN_SOURCES   1024
@@ -362,6 +377,14 @@ static inline tern_seq tcb_data_start(const struct tcb *tcb)
 static inline tern_seq tcb_data_end(const struct tcb *tcb)
 {
 	return seq_add(tcb_data_start(tcb), tcb->send.len);
+}
+
+/* Bytes written and never sent. */
+static inline uint32_t tcb_unsent(const struct tcb *tcb)
+{
+	if (tcb->flags & TCB_FIN_SENT)
+		return 0;
+	return tcb_syn_unsent(tcb) ? tcb->send.len : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
 }
 
 /* The number of the byte that is read next: a FIN has one, too, and is not read. */

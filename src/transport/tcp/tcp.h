@@ -137,12 +137,14 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 
 /* --- listen.c ------------------------------------------------------------------------- */
 
+/* passive.c: the listener of a handle, or NULL. */
+struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener);
 /* What a listener's SYN-ACK offers, bytes: never scaled. */
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
  * the SYN has. */
-void tern_listen_answer(const struct tcp *tcp, int nif, const struct tcp_segment *syn,
-	uint32_t tsval, unsigned wscale, struct tcp_segment *answer);
+void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
+	const struct tcp_segment *syn, uint32_t tsval, unsigned wscale, struct tcp_segment *answer);
 /* One half-open connection more, or less. */
 void tern_listen_half_open(struct tcp *tcp, struct listener *l, const struct tern_addr *source,
 	int change);
@@ -216,6 +218,11 @@ int tern_half_open_send(struct tcp *tcp, const struct syn *e, int nif);
 /* The SYN it came from, as far as it is remembered. */
 void tern_half_open_syn(const struct syn *e, struct tcp_segment *syn);
 struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn *e);
+/* How often its SYN-ACK is sent again. */
+uint32_t tern_half_open_retries(const struct tcp *tcp, const struct listener *l);
+/* Whether time is up for it; else whether its SYN-ACK is to be sent again. */
+bool tern_half_open_over(const struct tcp *tcp, const struct syn *e);
+bool tern_half_open_repeats(const struct tcp *tcp, const struct syn *e);
 struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
 	const struct syn *e);
 void tern_half_open_end(struct tcp *tcp, struct listener *l, struct syn *e, enum tern_cause cause);
@@ -378,7 +385,15 @@ uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
 
-/* keepalive.c: whether the side block holds something that must stay. */
+/* option.c: whether an option is set that is kept in the side block, which must stay. */
+bool tern_option_in_use(const struct tcb_side *side);
+/* Bytes that may be written now. */
+uint32_t tern_send_room(const struct tcp *tcp, const struct tcb *tcb);
+/* Bytes were sent for the first time. */
+void tern_lowat_sent(struct tcp *tcp, struct tcb *tcb);
+/* Whether so little is unsent that a writer is to be woken. */
+bool tern_lowat_reached(const struct tcp *tcp, const struct tcb *tcb);
+/* keepalive.c: the same of its options. */
 bool tern_keepalive_in_use(const struct tcb_side *side);
 /* After how many unanswered probes it is given up. */
 uint32_t tern_keepalive_probes_max(const struct tcp *tcp, const struct tcb_side *side);

@@ -239,12 +239,23 @@ void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb)
 	tern_trace_timer(tcp, tcb, TERN_TIMER_TIME_WAIT, false, to_ns(tcp, tcb->linger_at));
 }
 
+/* As Linux: long enough for a lost ACK to be noticed, whatever was asked for. */
+static uint64_t fin_wait_2_time(const struct tcp *tcp, const struct tcb *tcb)
+{
+	int32_t chosen = tcb->side ? tcb->side->choice.linger2 : 0;
+	uint64_t least = tern_rto_backed_off(tcp, tcb) * 7 / 2;
+	uint64_t wait = (uint64_t)(chosen ? chosen : tcp->core->set.tcp_fin_timeout) * SECOND;
+	if (chosen < 0)
+		return 0;
+	return wait > least ? wait : least;
+}
+
 /* Only a connection that nobody can read from is given up (Linux's tcp_fin_timeout). */
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!(tcb->flags & TCB_ORPHAN) || tcb->state != TERN_TCP_FIN_WAIT_2)
 		return;
-	set(tcp, tcb, &tcb->linger_at, (uint64_t)tcp->core->set.tcp_fin_timeout * SECOND);
+	set(tcp, tcb, &tcb->linger_at, fin_wait_2_time(tcp, tcb));
 	tern_trace_timer(tcp, tcb, TERN_TIMER_FIN_WAIT_2, false, to_ns(tcp, tcb->linger_at));
 }
 
@@ -310,7 +321,8 @@ uint32_t tern_timer_retries_max(const struct tcp *tcp, const struct tcb *tcb)
 	const struct settings *s = &tcp->core->set;
 	int32_t limit = s->tcp_retries2;
 	if (tcb->state == TERN_TCP_SYN_SENT)
-		limit = s->tcp_syn_retries;
+		limit = tcb->side && tcb->side->choice.syn_retries ? tcb->side->choice.syn_retries
+								   : s->tcp_syn_retries;
 	else if (tcb_syn_unacked(tcb)) /* both opened at once */
 		limit = s->tcp_synack_retries;
 	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
@@ -471,7 +483,7 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		return false;
 	if (wait)
 		set(tcp, tcb, &tcb->linger_at, wait);
-	else if (!tern_keepalive_in_use(tcb->side) && !tcb_stands_still(tcb))
+	else if (!tern_option_in_use(tcb->side) && !tcb_stands_still(tcb))
 		tern_timer_busy(tcp, tcb);
 	return true;
 }

@@ -87,11 +87,6 @@ static int sender(const struct tcp *tcp, struct tern_conn conn, struct tcb **tcb
 	return *tcb ? may_send(*tcb) : TERN_ESTALE;
 }
 
-static size_t send_room(const struct tcb *tcb)
-{
-	return tcb->sndbuf > tcb->send.len ? tcb->sndbuf - tcb->send.len : 0;
-}
-
 /* Memory is short and nothing of ours is in flight that would free some: look again later. */
 static void wait_for_memory(struct tcp *tcp, struct tcb *tcb)
 {
@@ -113,7 +108,7 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
 	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
-	size_t room = send_room(tcb), want = len < room ? len : room;
+	size_t room = tern_send_room(tcp, tcb), want = len < room ? len : room;
 	size_t n = tern_ring_append(&tcb->send, &tcp->core->chunks, data, want);
 	if (n < len)
 		tcb->flags |= TCB_WANT_WRITE;
@@ -149,7 +144,7 @@ int tern_tcp_room(struct tern_stack *stack, struct tern_conn conn, size_t len,
 	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
-	size_t room = send_room(tcb), want = len < room ? len : room;
+	size_t room = tern_send_room(tcp, tcb), want = len < room ? len : room;
 	if (want < len)
 		tcb->flags |= TCB_WANT_WRITE;
 	if (want == 0)
@@ -170,7 +165,7 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 	int err = sender(tcp, conn, &tcb);
 	if (err != 0)
 		return err;
-	if (n > send_room(tcb) || n > tern_ring_lent(&tcb->send))
+	if (n > tern_send_room(tcp, tcb) || n > tern_ring_lent(&tcb->send))
 		return TERN_EINVAL;
 	tern_ring_extend(&tcb->send, (uint32_t)n);
 	if (tcb->send.len)
@@ -327,6 +322,11 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn)
 	if (unread && tcb_in(tcb, SYNCHRONIZED))
 		core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnData);
 	if (unread || tcb_in(tcb, STATE(CLOSED) | STATE(SYN_SENT))) {
+		reset_and_free(tcp, tcb);
+		return 0;
+	}
+	if (tcb->state == TERN_TCP_FIN_WAIT_2 && tcb->side && tcb->side->choice.linger2 < 0) {
+		core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnLinger);
 		reset_and_free(tcp, tcb);
 		return 0;
 	}

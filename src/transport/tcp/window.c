@@ -5,9 +5,17 @@
  */
 #include "transport/tcp/tcp.h"
 
+/* The most that is ever offered: TCP_WINDOW_CLAMP. */
+static uint32_t offer_max(const struct tcb *tcb)
+{
+	uint32_t clamp = tcb->side ? tcb->side->choice.window_clamp : 0;
+	return clamp ? at_most(clamp, tcb->rcvbuf) : tcb->rcvbuf;
+}
+
 static uint32_t space(const struct tcb *tcb)
 {
-	return tcb->rcvbuf > tcb->receive.len ? tcb->rcvbuf - tcb->receive.len : 0;
+	uint32_t room = tcb->rcvbuf > tcb->receive.len ? tcb->rcvbuf - tcb->receive.len : 0;
+	return at_most(room, offer_max(tcb));
 }
 
 uint8_t tern_window_scale(const struct tcp *tcp)
@@ -21,7 +29,7 @@ uint8_t tern_window_scale(const struct tcp *tcp)
 
 uint32_t tern_window_in_syn(const struct tcb *tcb)
 {
-	return at_most(tcb->rcvbuf, UINT16_MAX);
+	return at_most(offer_max(tcb), UINT16_MAX);
 }
 
 static void count_edges(struct tcp *tcp, uint32_t before, uint16_t field)
@@ -36,7 +44,7 @@ static void count_edges(struct tcp *tcp, uint32_t before, uint16_t field)
 static uint32_t worth_offering(const struct tcb *tcb)
 {
 	uint32_t offered = tcb_offered(tcb), room = space(tcb);
-	uint32_t step = at_most(tcb->rcvbuf / 2, tcb->adv_mss);
+	uint32_t step = at_most(offer_max(tcb) / 2, tcb->adv_mss);
 	return room >= offered + step ? room : offered;
 }
 
@@ -67,15 +75,15 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn)
 static bool worth_update(const struct tcb *tcb)
 {
 	/* More than the field can say is nothing to tell. */
-	uint32_t most = (uint32_t)UINT16_MAX << tcb->rcv_wscale;
-	uint32_t offered = tcb_offered(tcb), room = at_most(space(tcb), most);
+	uint32_t sayable = (uint32_t)UINT16_MAX << tcb->rcv_wscale;
+	uint32_t offered = tcb_offered(tcb), room = at_most(space(tcb), sayable);
 	if (!tcb_in(tcb, STATE(ESTABLISHED) | STATE(FIN_WAIT_1) | STATE(FIN_WAIT_2)) ||
 		room <= offered)
 		return false;
 	uint32_t gain = room - offered;
-	if (offered < 2u * tcb->adv_mss && gain >= at_most(tcb->rcvbuf / 2, tcb->adv_mss))
+	if (offered < 2u * tcb->adv_mss && gain >= at_most(offer_max(tcb) / 2, tcb->adv_mss))
 		return true;
-	return gain >= tcb->rcvbuf / 4;
+	return gain >= offer_max(tcb) / 4;
 }
 
 /* The receiver's own RTT: from the echo of the timestamp on our last ACK. */

@@ -256,7 +256,7 @@ static void a_smaller_path_is_believed_only_in_window_and_never_below_the_floor(
 	struct peer p;
 	struct tern_tcp_info info;
 	struct tcp_options o = {.has = TCP_OPT_MSS, .mss = 1460};
-	static char data[4000];
+	static char data[4 * 960];
 	peer_open(&p);
 	peer_listen(&p);
 	peer_connect(&p, 1, &o);

@@ -238,9 +238,10 @@ static void frto_whose_question_is_held_back_goes_on_at_once(void **state)
 	struct peer p;
 	score_open(&p);
 	peer_set(&p, "tcp_early_retrans", 0);
-	score_write(&p, 10);
-	peer_drain(&p);
+	score_write(&p, 9);
 	assert_int_equal(tern_tcp_write(p.stack, p.conn, "tiny", 4), 4);
+	peer_drain(&p);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, "held", 4), 4); /* by Nagle */
 	assert_int_equal(peer_drain(&p), 0);
 	assert_true(peer_expect(&p, 2 * SEC));
 	score_ack_only(&p, MSS);
