@@ -274,8 +274,7 @@ bool tern_board_sent(struct tcp *tcp, struct tcb *tcb, struct range r)
 		return true;
 	struct xmit *last = b->count ? board_at(b, b->count - 1) : NULL;
 	/* Not across a retransmission: its arrival would find lost what was sent after it. */
-	if (last && last->flags == 0 && !b->closed &&
-		tcp->core->now - last->at <= slack_of(tcb)) {
+	if (last && last->flags == 0 && !b->closed && tcp->core->now - last->at <= slack_of(tcb)) {
 		b->end = r.hi;
 		return true;
 	}

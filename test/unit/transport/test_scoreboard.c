@@ -365,8 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_sent_at_once_shares_a_record),
 		cmocka_unit_test(what_is_sent_later_has_a_record_of_its_own),
-		cmocka_unit_test(
-			what_is_sent_after_a_retransmission_is_not_lost_with_its_arrival),
+		cmocka_unit_test(what_is_sent_after_a_retransmission_is_not_lost_with_its_arrival),
 		cmocka_unit_test(what_is_held_side_by_side_shares_a_record),
 		cmocka_unit_test(nothing_in_flight_owns_no_block),
 		cmocka_unit_test(it_knows_what_a_byte_array_knows),
