@@ -27,6 +27,8 @@ static const struct impairment impairments[] = {
 	{"reorder 5%, 1/2 RTT early", "reorder=5%"},
 };
 
+static const char *const algorithms[] = {"cubic", "reno"};
+
 static const struct {
 	uint64_t rtt, rate;
 	unsigned seconds;
@@ -96,16 +98,19 @@ static void print_transfer(const char *name, const struct path_opts *opts, const
 {
 	double mbit = o->goodput / runs / 1e6, share = o->goodput / runs / (double)opts->rate;
 	const char *form =
-		json ? "{\"rtt_ms\":%.0f,\"rate_mbit\":%.0f,\"impairment\":\"%s\",\"goodput_mbit\":"
+		json ? "{\"algorithm\":\"%s\",\"rtt_ms\":%.0f,\"rate_mbit\":%.0f,\"impairment\":\"%"
+		       "s\","
+		       "\"goodput_mbit\":"
 		       "%.2f,\"share\":%.3f,\"resent\":%lu,\"resent_bytes\":%lu,\"lost\":%lu,"
 		       "\"spurious\":%lu,\"timeouts\":%lu,\"probes\":%lu,\"undone\":%lu}\n"
-		     : "%4.0f ms %5.0f Mb/s  %-26s %8.2f Mb/s (%.3f)  resent %7lu (%lu bytes), "
+		     : "%-5s %4.0f ms %5.0f Mb/s  %-26s %8.2f Mb/s (%.3f)  resent %7lu (%lu "
+		       "bytes), "
 		       "lost "
 		       "%7lu, spurious %6lu, timeouts %5lu, probes %4lu, undone %4lu\n";
-	printf(form, (double)opts->rtt / 1e6, (double)opts->rate / 1e6, name, mbit, share,
-		(unsigned long)o->resent, (unsigned long)(o->resent * MSS), (unsigned long)o->lost,
-		(unsigned long)o->spurious, (unsigned long)o->timeouts, (unsigned long)o->probes,
-		(unsigned long)o->undone);
+	printf(form, opts->algorithm, (double)opts->rtt / 1e6, (double)opts->rate / 1e6, name, mbit,
+		share, (unsigned long)o->resent, (unsigned long)(o->resent * MSS),
+		(unsigned long)o->lost, (unsigned long)o->spurious, (unsigned long)o->timeouts,
+		(unsigned long)o->probes, (unsigned long)o->undone);
 	fflush(stdout);
 }
 
@@ -175,13 +180,15 @@ static uint64_t reply_time(const struct path_opts *opts, bool (*drop)(uint32_t))
 static void print_tail(const struct path_opts *opts, const char *what, uint64_t took,
 	uint64_t clean, bool json)
 {
-	const char *form = json ? "{\"rtt_ms\":%.0f,\"rate_mbit\":%.0f,\"dropped\":\"%s\","
-				  "\"reply_ms\":%.1f,\"later_ms\":%.1f,\"later_rtts\":%.2f}\n"
-				: "%4.0f ms %5.0f Mb/s  a reply of ten, dropped: %-30s %8.1f ms, "
-				  "%8.1f ms late: %5.2f RTT\n";
+	const char *form =
+		json ? "{\"algorithm\":\"%s\",\"rtt_ms\":%.0f,\"rate_mbit\":%.0f,\"dropped\":\"%"
+		       "s\","
+		       "\"reply_ms\":%.1f,\"later_ms\":%.1f,\"later_rtts\":%.2f}\n"
+		     : "%-5s %4.0f ms %5.0f Mb/s  a reply of ten, dropped: %-30s %8.1f ms, "
+		       "%8.1f ms late: %5.2f RTT\n";
 	double late = (double)(took - clean);
-	printf(form, (double)opts->rtt / 1e6, (double)opts->rate / 1e6, what, (double)took / 1e6,
-		late / 1e6, late / (double)opts->rtt);
+	printf(form, opts->algorithm, (double)opts->rtt / 1e6, (double)opts->rate / 1e6, what,
+		(double)took / 1e6, late / 1e6, late / (double)opts->rtt);
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -190,15 +197,17 @@ struct choice {
 	const char *only; /* rows whose name contains this */
 	unsigned runs;
 	bool json, no_sack;
+	bool algorithm[COUNT(algorithms)];
 };
 
-static void run_transfers(const struct choice *c)
+static void run_transfers(const struct choice *c, const char *algorithm)
 {
 	for (size_t k = 0; k < COUNT(paths); k++)
 		for (size_t i = 0; i < COUNT(impairments); i++) {
 			char spec[100];
 			struct outcome sum = {0};
-			struct path_opts opts = {spec, paths[k].rtt, paths[k].rate, 0, c->no_sack};
+			struct path_opts opts = {spec, paths[k].rtt, paths[k].rate, 0, c->no_sack,
+				algorithm};
 			if (c->only && !strstr(impairments[i].name, c->only))
 				continue;
 			spec_of(&impairments[i], opts.rtt, spec, sizeof spec);
@@ -210,13 +219,13 @@ static void run_transfers(const struct choice *c)
 		}
 }
 
-static void run_tails(const struct choice *c)
+static void run_tails(const struct choice *c, const char *algorithm)
 {
 	static const uint64_t rtts[] = {10 * MS, 50 * MS, 200 * MS};
 	if (c->only && !strstr("tail", c->only))
 		return;
 	for (size_t k = 0; k < COUNT(rtts); k++) {
-		struct path_opts opts = {"", rtts[k], 100000000, 1, c->no_sack};
+		struct path_opts opts = {"", rtts[k], 100000000, 1, c->no_sack, algorithm};
 		uint64_t clean = reply_time(&opts, none);
 		for (size_t i = 0; i < COUNT(tails); i++)
 			print_tail(&opts, tails[i].name, reply_time(&opts, tails[i].drop), clean,
@@ -226,22 +235,44 @@ static void run_tails(const struct choice *c)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to, "usage: tern-recovery [--json] [--no-sack] [--runs N] [--only WORD]\n"
-		    "What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
-		    "time.\n"
-		    "  --json     a JSON object a line\n"
-		    "  --no-sack  the sender does not offer SACK: NewReno\n"
-		    "  --runs N   seeds a cell, 1 to 100 (3); figures of segments are sums\n"
-		    "  --only W   impairments whose name contains it; \"tail\": only those\n");
+	fprintf(to,
+		"usage: tern-recovery [--json] [--no-sack] [--runs N] [--only WORD]\n"
+		"                     [--algorithms NAMES]\n"
+		"What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
+		"time.\n"
+		"  --json     a JSON object a line\n"
+		"  --no-sack  the sender does not offer SACK: NewReno\n"
+		"  --runs N   seeds a cell, 1 to 100 (3); figures of segments are sums\n"
+		"  --only W   impairments whose name contains it; \"tail\": only those\n"
+		"  --algorithms NAMES  the sender's congestion control: cubic (the default), reno, "
+		"or\n"
+		"             both with a comma between them\n");
 	return status;
+}
+
+/* Names with commas between them. */
+static bool choose_algorithms(struct choice *c, char *text)
+{
+	memset(c->algorithm, 0, sizeof c->algorithm);
+	for (char *save, *name = strtok_r(text, ",", &save); name;
+		name = strtok_r(NULL, ",", &save)) {
+		size_t i = 0;
+		while (i < COUNT(algorithms) && strcmp(algorithms[i], name) != 0)
+			i++;
+		if (i == COUNT(algorithms))
+			return false;
+		c->algorithm[i] = true;
+	}
+	return c->algorithm[0] || c->algorithm[1];
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, 0, 'j'},
 		{"no-sack", no_argument, 0, 's'}, {"runs", required_argument, 0, 'n'},
-		{"only", required_argument, 0, 'o'}, {"help", no_argument, 0, 'h'}, {0}};
-	struct choice c = {.runs = 3};
+		{"only", required_argument, 0, 'o'}, {"algorithms", required_argument, 0, 'a'},
+		{"help", no_argument, 0, 'h'}, {0}};
+	struct choice c = {.runs = 3, .algorithm = {true}};
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		char *end = "";
 		if (o == 'j')
@@ -252,14 +283,18 @@ int main(int argc, char **argv)
 			c.runs = (unsigned)strtoul(optarg, &end, 10);
 		else if (o == 'o')
 			c.only = optarg;
-		else
+		else if (o != 'a' || !choose_algorithms(&c, optarg))
 			return usage(o == 'h' ? stdout : stderr, o == 'h' ? 0 : 2);
 		if (*end || c.runs < 1 || c.runs > 100)
 			return usage(stderr, 2);
 	}
 	if (optind < argc)
 		return usage(stderr, 2);
-	run_transfers(&c);
-	run_tails(&c);
+	for (size_t i = 0; i < COUNT(algorithms); i++) {
+		if (!c.algorithm[i])
+			continue;
+		run_transfers(&c, algorithms[i]);
+		run_tails(&c, algorithms[i]);
+	}
 	return 0;
 }

@@ -183,6 +183,7 @@ void path_open(struct path *p, const struct path_opts *opts)
 	p->receiver = open_stack(p, opts, 2);
 	if (opts->no_sack)
 		tern_set(p->sender, "tcp_sack", 0);
+	tern_set_text(p->sender, "tcp_congestion_control", opts->algorithm);
 	p->data = open_wire(opts->impair, opts, true);
 	p->acks = open_wire("", opts, false);
 	p->room = (uint32_t)((tern_nif_frame_room(p->sender, p->nif) + 63) & ~(size_t)63);

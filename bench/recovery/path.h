@@ -17,7 +17,8 @@ struct path_opts {
 	uint64_t rtt;       /* ns */
 	uint64_t rate;      /* bit/s */
 	uint64_t seed;
-	bool no_sack; /* the sender does not offer SACK */
+	bool no_sack;          /* the sender does not offer SACK */
+	const char *algorithm; /* the sender's congestion control */
 };
 
 struct path {

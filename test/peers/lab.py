@@ -171,7 +171,7 @@ class Case:
         namespace.tap("tern0", "10.77.0.1/24")
         return namespace
 
-    def wire(self, impair, cc="reno"):
+    def wire(self, impair, cc="reno", *options):
         """Kernel a, 10.77.1.1, and kernel b, 10.77.1.2, joined by `tern wire`. b forwards to a TAP
         for tern, 10.77.2.2, so that tern meets a over the same wire."""
         a, b = self.namespace("a", cc), self.namespace("b", cc)
@@ -180,12 +180,12 @@ class Case:
         b.tap("tern0", "10.77.2.1/24")
         b.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
         a.route("add", "10.77.2.0/24", "via", "10.77.1.2")
-        self.rewire(a, b, impair)
+        self.rewire(a, b, impair, *options)
         return a, b
 
-    def rewire(self, a, b, impair):
+    def rewire(self, a, b, impair, *options):
         ends = [f"wire0@{end.holder.popen.pid}" for end in (a, b)]
-        return self.start("wire", [TERN, "wire", *ends, "--impair", impair]).ready("wire: ")
+        return self.start("wire", [TERN, "wire", *ends, "--impair", impair, *options]).ready("wire: ")
 
     def close(self):
         for process in reversed(self.processes):

@@ -36,6 +36,7 @@ struct scoreboard {
 	uint16_t first, count; /* records in use */
 	uint8_t tier;          /* of block */
 	bool off;              /* memory was short: NewReno until nothing is in flight */
+	bool closed;           /* something was sent again since the last record was begun */
 	uint32_t sacked, lost; /* bytes so marked */
 	tern_seq end;          /* of the last record */
 	tern_seq high;         /* beyond the highest number delivered (RFC 8985: RACK.fack) */

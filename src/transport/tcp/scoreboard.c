@@ -254,6 +254,7 @@ static bool append(struct tcp *tcp, struct scoreboard *b, struct range r)
 		b->high = r.lo;
 	b->count++;
 	*board_at(b, b->count - 1) = (struct xmit){r.lo, 0, now};
+	b->closed = false;
 	b->end = r.hi;
 	return true;
 }
@@ -272,7 +273,8 @@ bool tern_board_sent(struct tcp *tcp, struct tcb *tcb, struct range r)
 	if (b->count == 0 && !seq_eq(r.lo, tcb->snd.una)) /* begun without one */
 		return true;
 	struct xmit *last = b->count ? board_at(b, b->count - 1) : NULL;
-	if (last && last->flags == 0 && tcp->core->now - last->at <= slack_of(tcb)) {
+	/* Not across a retransmission: its arrival would find lost what was sent after it. */
+	if (last && last->flags == 0 && !b->closed && tcp->core->now - last->at <= slack_of(tcb)) {
 		b->end = r.hi;
 		return true;
 	}
@@ -288,6 +290,7 @@ bool tern_board_resent(struct tcp *tcp, struct tcb *tcb, struct range r)
 	if (b->count == 0)
 		return true;
 	uint32_t i = find(b, r.lo), after;
+	b->closed = true;
 	/* Without room for a boundary, the whole of a record counts as sent again: what was not
 	 * will be found lost later. */
 	split(tcp, b, &i, r.lo);

@@ -32,6 +32,33 @@ static void what_is_sent_later_has_a_record_of_its_own(void **state)
 	peer_close(&p);
 }
 
+/* What is sent again splits what is sent before and after it, however close: else its arrival would
+ * count the later as lost, which is still under way. */
+static void what_is_sent_after_a_retransmission_is_not_lost_with_its_arrival(void **state)
+{
+	(void)state;
+	struct peer p;
+	score_open(&p);
+	peer_tcb(&p)->cwnd = 100 * MSS;
+	score_write(&p, 10);
+	peer_drain(&p);
+	peer_wait(&p, RTT);
+	score_write(&p, 1);
+	score_expect(&p, 10 * MSS);
+	peer_wait(&p, MSEC / 2);
+	score_ack(&p, 0, BLOCKS({MSS, 5 * MSS}, {6 * MSS, 10 * MSS}));
+	score_expect(&p, 0);
+	score_expect(&p, 5 * MSS);
+	peer_wait(&p, MSEC / 2);
+	peer_tcb(&p)->cwnd = 100 * MSS;
+	score_write(&p, 1);
+	score_expect(&p, 11 * MSS);
+	peer_wait(&p, RTT - MSEC / 2);
+	score_ack(&p, 5 * MSS, BLOCKS({6 * MSS, 11 * MSS}));
+	assert_int_equal(score_board(&p)->lost, 0);
+	peer_close(&p);
+}
+
 static void what_is_held_side_by_side_shares_a_record(void **state)
 {
 	(void)state;
@@ -338,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_sent_at_once_shares_a_record),
 		cmocka_unit_test(what_is_sent_later_has_a_record_of_its_own),
+		cmocka_unit_test(what_is_sent_after_a_retransmission_is_not_lost_with_its_arrival),
 		cmocka_unit_test(what_is_held_side_by_side_shares_a_record),
 		cmocka_unit_test(nothing_in_flight_owns_no_block),
 		cmocka_unit_test(it_knows_what_a_byte_array_knows),
