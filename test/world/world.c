@@ -9,8 +9,8 @@
 #define STEPS_MAX   3000000
 #define STILL_MAX   20000 /* steps without time passing */
 #define TIME_MAX    (24 * 3600 * SECOND)
-#define CHECK_EVERY 32 /* steps between two tern_stack_check */
-#define ROUNDS_MAX  1000
+#define CHECK_EVERY 32     /* steps between two tern_stack_check */
+#define ROUNDS_MAX  20000  /* at one step: over the loopback a whole transfer takes no time */
 #define EVENTS_MAX  100000 /* at one step */
 /* What a stack may hold on to when all is over: a spare slab of each pool, tables that grew,
  * neighbours. */
