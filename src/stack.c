@@ -256,11 +256,13 @@ static bool pull_syn_ack(struct tern_stack *stack, int nif, struct tern_frame *f
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
 	stack->core.nif = nif;
-	stack->syn_turn = !stack->syn_turn; /* connections and SYN-ACKs take turns */
+	bool half_open = stack->tcp.syns.count;
+	stack->syn_turn = half_open && !stack->syn_turn; /* connections and SYN-ACKs take turns */
 	bool filled = tern_link_pull(&stack->link, nif, frame) ||
 		      (stack->syn_turn && pull_syn_ack(stack, nif, frame)) ||
 		      tern_tcp_pull(&stack->tcp, nif, frame) ||
-		      tern_link_pull(&stack->link, nif, frame) || pull_syn_ack(stack, nif, frame);
+		      tern_link_pull(&stack->link, nif, frame) ||
+		      (half_open && pull_syn_ack(stack, nif, frame));
 	if (filled)
 		trace_frame(stack, TERN_TRACE_FRAME_OUT, nif, frame);
 	stack->core.nif = -1;
