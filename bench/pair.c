@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "pair.h"
+#include "heap.h"
 
 #define STEP 5000 /* ns a frame takes from side to side */
 
@@ -11,24 +12,11 @@ void bench_fail(const char *what, int err)
 	exit(1);
 }
 
-static void *heap_alloc(void *context, size_t size, size_t align)
-{
-	(void)context;
-	return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void heap_free(void *context, void *ptr, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(ptr);
-}
-
 static struct tern_stack *open_stack(struct pair *p, const struct pair_opts *opts, uint8_t host)
 {
 	struct tern_config cfg;
 	tern_config_init(&cfg);
-	cfg.allocator = (struct tern_allocator){heap_alloc, heap_free, NULL};
+	cfg.allocator = BENCH_ALLOCATOR;
 	cfg.budget = opts->budget ? opts->budget : (size_t)1 << 30;
 	memset(cfg.seed, host, sizeof cfg.seed);
 	struct tern_stack *stack = tern_stack_new(&cfg, p->now);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../heap.h"
 
 #define MTU  1500
 #define PORT 7
@@ -41,19 +42,6 @@ static void give_up(const char *what, int err)
 	exit(1);
 }
 
-static void *heap_alloc(void *context, size_t size, size_t align)
-{
-	(void)context;
-	return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void heap_free(void *context, void *ptr, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(ptr);
-}
-
 static void set(struct tern_stack *stack, const char *setting)
 {
 	char name[64];
@@ -70,7 +58,7 @@ static void open_end(struct dumbbell *d, struct end *e, uint8_t last, const char
 	struct tern_nif_opts nif = {.name = "wire", .mtu = MTU, .raw_ip = true};
 	struct tern_addr addr = tern_addr_v4(10, 0, 0, last);
 	tern_config_init(&cfg);
-	cfg.allocator = (struct tern_allocator){heap_alloc, heap_free, NULL};
+	cfg.allocator = BENCH_ALLOCATOR;
 	cfg.budget = (size_t)1 << 30;
 	memset(cfg.seed, (int)(last + d->opts->seed * 31), sizeof cfg.seed);
 	e->stack = tern_stack_new(&cfg, d->now);

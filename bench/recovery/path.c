@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "path.h"
+#include "../heap.h"
 
 #define PORT     7
 #define TEXT_MIN 100 /* a frame longer than this carries text */
@@ -12,24 +13,11 @@ static void fail(const char *what, int err)
 	exit(1);
 }
 
-static void *heap_alloc(void *context, size_t size, size_t align)
-{
-	(void)context;
-	return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void heap_free(void *context, void *ptr, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(ptr);
-}
-
 static struct tern_stack *open_stack(struct path *p, const struct path_opts *opts, uint8_t host)
 {
 	struct tern_config cfg;
 	tern_config_init(&cfg);
-	cfg.allocator = (struct tern_allocator){heap_alloc, heap_free, NULL};
+	cfg.allocator = BENCH_ALLOCATOR;
 	cfg.budget = (size_t)1 << 30;
 	memset(cfg.seed, (int)(host + 2 * opts->seed), sizeof cfg.seed);
 	struct tern_stack *stack = tern_stack_new(&cfg, p->now);

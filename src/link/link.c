@@ -200,6 +200,12 @@ void tern_link_confirm(struct link *link, int nif, const struct tern_addr *next_
 		tern_neigh_confirm(link, nif, next_hop);
 }
 
+void tern_link_doubt(struct link *link, int nif, const struct tern_addr *next_hop)
+{
+	if (link->nif[nif].header_len > 0)
+		tern_neigh_doubt(link, nif, next_hop);
+}
+
 size_t tern_link_queue_limit(const struct link *link)
 {
 	size_t share = link->core->mem.budget / 4;

@@ -116,6 +116,8 @@ enum link_answer tern_link_resolve(struct link *link, int nif, const struct tern
 	struct mac *out);
 /* Tells that next_hop was just heard from by a higher layer (forward progress). */
 void tern_link_confirm(struct link *link, int nif, const struct tern_addr *next_hop);
+/* The opposite: what is sent there stays unanswered (RFC 1122 3.3.1.4). */
+void tern_link_doubt(struct link *link, int nif, const struct tern_addr *next_hop);
 
 /* A packet with room for len bytes from IP header on; NULL when memory or the queue is short. */
 struct packet *tern_link_packet(struct link *link, int nif, uint32_t len);

@@ -257,6 +257,19 @@ void tern_neigh_confirm(struct link *link, int nif, const struct tern_addr *addr
 		trust(link, n);
 }
 
+static void doubt(struct link *link, struct neighbour *n)
+{
+	if (has_mac(n) && n->state != NEIGH_PROBE)
+		begin_asking(link, n, NEIGH_PROBE);
+}
+
+void tern_neigh_doubt(struct link *link, int nif, const struct tern_addr *addr)
+{
+	struct neighbour *n = find(link, nif, addr);
+	if (n)
+		doubt(link, n);
+}
+
 bool tern_neigh_answered(struct link *link, int nif, const struct tern_addr *addr,
 	const struct mac *mac)
 {
@@ -303,11 +316,10 @@ void tern_neigh_announced(struct link *link, int nif, const struct tern_addr *ad
 	const struct mac *mac)
 {
 	struct neighbour *n = find(link, nif, addr);
-	if (!n || !has_mac(n) || n->state == NEIGH_PROBE || mac_equal(&n->mac, mac))
-		return;
 	/* Whether the old MAC still answers decides, so that an announcement alone
 	 * diverts nothing. */
-	begin_asking(link, n, NEIGH_PROBE);
+	if (n && !mac_equal(&n->mac, mac))
+		doubt(link, n);
 }
 
 static void give_up(struct link *link, struct neighbour *n)

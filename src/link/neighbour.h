@@ -57,6 +57,8 @@ enum link_answer tern_neigh_resolve(struct link *link, int nif, const struct ter
 int tern_neigh_hold(struct link *link, int nif, const struct tern_addr *addr,
 	struct packet *packet);
 void tern_neigh_confirm(struct link *link, int nif, const struct tern_addr *addr);
+/* Who sends to it gets no answer: it is asked whether it is still there. */
+void tern_neigh_doubt(struct link *link, int nif, const struct tern_addr *addr);
 /* The timer of a neighbour has fired. */
 void tern_neigh_expired(struct link *link, struct neighbour *n);
 

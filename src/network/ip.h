@@ -125,6 +125,8 @@ enum link_answer tern_path_ready(struct ip *ip, struct path *path);
 /* The peer answered over this path: its next hop is alive (RFC 1122 2.3.2.1 (4)). Told on
  * once in a few seconds. */
 void tern_path_confirm(struct ip *ip, struct path *path);
+/* It does not answer: negative advice (RFC 1122 4.2.3.5). */
+void tern_path_doubt(struct ip *ip, struct path *path);
 /* The MTU in force (after expiry of a learnt one). */
 uint32_t tern_path_mtu(struct ip *ip, struct path *path);
 /* Learns a smaller MTU from an ICMP error that the transport believes; floor IP_PMTU_MIN. */

@@ -300,3 +300,11 @@ void tern_path_confirm(struct ip *ip, struct path *path)
 	path->confirmed_at = now;
 	tern_link_confirm(ip->link, path->nif, &path->next_hop);
 }
+
+void tern_path_doubt(struct ip *ip, struct path *path)
+{
+	if (path->loopback || !path->routed)
+		return;
+	path->confirmed_at = 0; /* the next answer counts at once */
+	tern_link_doubt(ip->link, path->nif, &path->next_hop);
+}

@@ -17,6 +17,21 @@ static bool tokens(struct tcp *tcp)
 	return true;
 }
 
+/* No address gets more than its share of them, whoever sends in its name; nor can one see in its
+ * own what another drew. */
+static bool share(struct tcp *tcp, const struct tern_addr *to)
+{
+	uint64_t hash = tern_siphash13(&tcp->table_key, to, sizeof *to);
+	struct rst_source *s = &tcp->rst_source[hash % RST_SOURCES];
+	uint16_t second = (uint16_t)now_s(tcp);
+	if (s->second != second)
+		*s = (struct rst_source){.second = second};
+	if (s->sent >= tcp->core->set.tcp_out_rst_source)
+		return false;
+	s->sent++;
+	return true;
+}
+
 int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
 	const struct tcp_segment *s, bool again)
 {
@@ -44,7 +59,7 @@ void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_
 {
 	if (seg->flags & TCP_RST || in->group)
 		return;
-	if (!tokens(tcp)) {
+	if (!share(tcp, &in->src) || !tokens(tcp)) {
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_RESET_RATE);
 		return;
 	}

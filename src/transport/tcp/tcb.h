@@ -205,8 +205,14 @@ struct send_queue {
 
 #define PORT_COUNTERS 64
 #define SYN_SOURCES   1024
+#define RST_SOURCES   256
 #define MS            UINT64_C(1000000) /* in ns */
 #define RTO_INITIAL   (1000 * MS)       /* RFC 6298 2.1 */
+
+/* Resets sent in one second. */
+struct rst_source {
+	uint16_t second, sent;
+};
 
 struct tcp {
 	struct core *core;
@@ -227,7 +233,8 @@ struct tcp {
 	 */
 	uint16_t syn_source[SYN_SOURCES];
 	struct send_queue holes; /* connections that hold text out of order, longest first */
-	uint16_t port_counter[PORT_COUNTERS]; /* RFC 6056 3.3.4 */
+	uint16_t port_counter[PORT_COUNTERS];      /* RFC 6056 3.3.4 */
+	struct rst_source rst_source[RST_SOURCES]; /* resets to those that share a place */
 	uint64_t rst_at;
 	uint32_t rst_tokens;
 	uint64_t moved_at, skipped; /* ns: for short times, see us_at() */

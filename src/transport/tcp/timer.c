@@ -399,6 +399,9 @@ static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 		tern_recovery_timeout(tcp, tcb);
 	}
 	back_off(tcp, tcb);
+	/* R1 of RFC 9293 3.8.3 (MUST-20). */
+	if (!tcb_syn_unacked(tcb) && tcb->backoff >= tcp->core->set.tcp_retries1)
+		tern_path_doubt(tcp->ip, tcb->path);
 	arm_retransmit(tcp, tcb);
 	tern_want_send(tcp, tcb);
 	return true;

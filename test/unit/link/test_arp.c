@@ -399,6 +399,27 @@ static void a_neighbour_a_higher_layer_vouches_for_is_not_asked(void **state)
 	net_end(&net);
 }
 
+/* Negative advice (RFC 1122 4.2.3.5): the station itself is asked, and sending goes on meanwhile.
+ */
+static void a_neighbour_a_higher_layer_doubts_is_asked_itself(void **state)
+{
+	(void)state;
+	struct net net;
+	struct sent s;
+	struct tern_addr dst = v4(PEER);
+	begin(&net);
+	learn_peer(&net);
+	tern_link_doubt(&net.link, NET_NIF, &dst);
+	tern_link_doubt(&net.link, NET_NIF, &dst); /* once is enough */
+	assert_true(pull(&net, &s));
+	assert_true(mac_equal(&s.eth.dst, &peer));
+	assert_int_equal(s.arp.op, ARP_REQUEST);
+	assert_false(net_pull(&net));
+	assert_int_equal(send_to(&net, PEER, 3), 0);
+	assert_goes(&net, PEER, 3, &peer);
+	net_end(&net);
+}
+
 static void our_address_is_defended_once_in_ten_seconds(void **state)
 {
 	(void)state;
@@ -626,6 +647,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_address_is_announced_twice),
+		cmocka_unit_test(a_neighbour_a_higher_layer_doubts_is_asked_itself),
 		cmocka_unit_test(an_unknown_neighbour_is_asked_for_each_second_and_then_given_up),
 		cmocka_unit_test(packets_that_waited_go_in_order_when_the_answer_comes),
 		cmocka_unit_test(behind_an_unknown_neighbour_the_newest_sixteen_wait),

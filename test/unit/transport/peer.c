@@ -346,3 +346,31 @@ uint64_t peer_drops(const struct peer *p, enum tern_drop why)
 {
 	return tern_drop_count(p->stack, why);
 }
+
+const struct tcp_options peer_everything = {
+	.has = TCP_OPT_MSS | TCP_OPT_WSCALE | TCP_OPT_SACK_OK | TCP_OPT_TIMESTAMP,
+	.mss = 1400,
+	.wscale = 7,
+	.tsval = 5000,
+};
+
+void peer_syn(struct peer *p, uint16_t port, const struct tcp_options *options)
+{
+	struct tcp_segment s = {.seq = seq(7000), .flags = TCP_SYN, .window = 65535};
+	if (options)
+		s.options = *options;
+	p->port = port;
+	p->timestamps = options && options->has & TCP_OPT_TIMESTAMP;
+	p->tsval = s.options.tsval;
+	peer_send(p, &s);
+}
+
+void peer_half(struct peer *p, uint16_t port, const struct tcp_options *options)
+{
+	peer_syn(p, port, options);
+	assert_true(peer_take(p));
+	assert_int_equal(p->last.flags, TCP_SYN | TCP_ACK);
+	p->seq = 7001;
+	p->ack = p->last.seq.v + 1;
+	p->tsecr = p->last.options.tsval;
+}

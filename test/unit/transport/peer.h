@@ -69,6 +69,12 @@ unsigned peer_ignore(struct peer *p, uint64_t ns);
 void peer_listen(struct peer *p);
 void peer_connect(struct peer *p, uint32_t iss, const struct tcp_options *options);
 void peer_listen_backlog(struct peer *p, unsigned backlog);
+/* A SYN from that port, with these options (NULL: none). */
+void peer_syn(struct peer *p, uint16_t port, const struct tcp_options *options);
+/* And its SYN-ACK: what peer_say() says next is the third segment. */
+void peer_half(struct peer *p, uint16_t port, const struct tcp_options *options);
+/* All that a SYN may offer. */
+extern const struct tcp_options peer_everything;
 /* The stack opens; the peer answers with these options. */
 void peer_answer(struct peer *p, uint32_t iss, const struct tcp_options *options);
 /* Only the first half of that: p->last is the stack's SYN. */

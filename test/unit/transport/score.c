@@ -34,6 +34,14 @@ void score_write(struct peer *p, uint32_t segments)
 		assert_int_equal(tern_tcp_write(p->stack, p->conn, data, MSS), MSS);
 }
 
+void score_flight(struct peer *p, uint32_t segments)
+{
+	score_open(p);
+	score_write(p, segments);
+	peer_drain(p);
+	peer_wait(p, RTT);
+}
+
 void score_ack(struct peer *p, uint32_t off, const struct block *blocks, size_t n)
 {
 	struct tcp_segment s = {

@@ -20,6 +20,8 @@ struct block {
 void score_open(struct peer *p);
 void score_open_as(struct peer *p, const struct peer_setup *setup, uint32_t extra_options);
 void score_write(struct peer *p, uint32_t segments);
+/* Opened, so many written and in flight, and a round trip has passed. */
+void score_flight(struct peer *p, uint32_t segments);
 /* The peer acknowledges up to off, and says that it holds the blocks. */
 void score_ack(struct peer *p, uint32_t off, const struct block *blocks, size_t n);
 void score_ack_only(struct peer *p, uint32_t off);

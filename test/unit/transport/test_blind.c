@@ -302,9 +302,33 @@ static void a_refused_open_is_told_only_by_an_acceptable_reset(void **state)
 	peer_close(&p);
 }
 
+/* Whoever sends in another's name makes us send him no more than so many resets, and costs others
+ * none of theirs. */
+static void resets_to_one_address_are_limited(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_set(&p, "tcp_out_rst_source", 10);
+	for (unsigned second = 0; second < 3; second++) {
+		unsigned resets = 0;
+		for (unsigned i = 0; i < 100; i++) {
+			struct tcp_segment s = {.seq = seq(i), .flags = TCP_SYN, .window = 1000};
+			p.port = (uint16_t)(1000 + i);
+			peer_send(&p, &s);
+			resets += peer_drain(&p);
+		}
+		assert_int_equal(resets, 10);
+		assert_int_equal(peer_drops(&p, TERN_DROP_TCP_RESET_RATE), 90 * (second + 1));
+		peer_wait(&p, SEC);
+	}
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(resets_to_one_address_are_limited),
 		cmocka_unit_test(only_the_exact_reset_resets),
 		cmocka_unit_test(a_syn_is_challenged_wherever_it_lands),
 		cmocka_unit_test(an_ack_of_what_was_never_sent_brings_no_data_in),

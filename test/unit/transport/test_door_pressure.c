@@ -1,13 +1,6 @@
 /* The door under pressure: of memory, of the device, of neighbours that are not known yet. */
 #include "peer.h"
 
-static void syn(struct peer *p, uint16_t port)
-{
-	struct tcp_segment s = {.seq = seq(7000), .flags = TCP_SYN, .window = 65535};
-	p->port = port;
-	peer_send(p, &s);
-}
-
 static void flood_open(struct peer *p)
 {
 	peer_open(p);
@@ -28,7 +21,7 @@ static void time_wait_does_not_starve_a_small_stack(void **state)
 	peer_listen_backlog(&p, 10);
 	unsigned i;
 	for (i = 0; i < 20000; i++) {
-		syn(&p, (uint16_t)(1000 + i));
+		peer_syn(&p, (uint16_t)(1000 + i), NULL);
 		if (!peer_take(&p) || p.last.flags != (TCP_SYN | TCP_ACK)) {
 			break;
 		}
@@ -59,7 +52,7 @@ static void the_rtt_of_one_that_waited_for_the_accept_queue(void **state)
 	peer_open(&p);
 	peer_listen_backlog(&p, 0);
 	for (uint16_t port = 1000; port < 1002; port++) {
-		syn(&p, port);
+		peer_syn(&p, port, NULL);
 		assert_true(peer_take(&p));
 	}
 	uint32_t ack2 = p.last.seq.v + 1;
@@ -67,10 +60,10 @@ static void the_rtt_of_one_that_waited_for_the_accept_queue(void **state)
 	peer_close(&p);
 	peer_open(&p);
 	peer_listen_backlog(&p, 0);
-	syn(&p, 1000);
+	peer_syn(&p, 1000, NULL);
 	assert_true(peer_take(&p));
 	uint32_t a1 = p.last.seq.v + 1;
-	syn(&p, 1001);
+	peer_syn(&p, 1001, NULL);
 	assert_true(peer_take(&p));
 	uint32_t a2 = p.last.seq.v + 1;
 	p.seq = 7001;
@@ -188,7 +181,7 @@ static void data_does_not_wait_for_all_syn_acks(void **state)
 	peer_connect(&p, 100, NULL);
 	peer_drain(&p);
 	for (unsigned i = 0; i < 2000; i++)
-		syn(&p, (uint16_t)(1000 + i));
+		peer_syn(&p, (uint16_t)(1000 + i), NULL);
 	assert_int_equal(tern_tcp_write(p.stack, p.conn, "x", 1), 1);
 	unsigned n = 0;
 	while (peer_take(&p) && p.last.data_len == 0)
@@ -199,7 +192,7 @@ static void data_does_not_wait_for_all_syn_acks(void **state)
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
 	assert_int_equal(tern_tcp_write(p.stack, p.conn, "y", 1), 1);
 	for (n = 0; n < 1500; n++) {
-		syn(&p, (uint16_t)(10000 + n));
+		peer_syn(&p, (uint16_t)(10000 + n), NULL);
 		if (peer_take(&p) && p.last.data_len)
 			break;
 	}
@@ -214,11 +207,11 @@ static void other_replies_find_room_beside_syn_acks(void **state)
 	struct peer p;
 	flood_open(&p);
 	for (unsigned i = 0; i < 2000; i++)
-		syn(&p, (uint16_t)(1000 + i));
+		peer_syn(&p, (uint16_t)(1000 + i), NULL);
 	assert_true(peer_take(&p));
 	p.stack_port = 9999;
 	for (unsigned i = 0; i < 10; i++)
-		syn(&p, (uint16_t)(5000 + i));
+		peer_syn(&p, (uint16_t)(5000 + i), NULL);
 	unsigned resets = 0;
 	while (peer_take(&p))
 		resets += p.last.flags & TCP_RST ? 1 : 0;
@@ -233,7 +226,7 @@ static void reopened(void **state)
 	struct peer p;
 	peer_open(&p);
 	peer_listen(&p);
-	syn(&p, 1000);
+	peer_syn(&p, 1000, NULL);
 	assert_true(peer_take(&p));
 	uint32_t iss = p.last.seq.v;
 	assert_int_equal(tern_tcp_listen_close(p.stack, p.listener), 0);
@@ -250,9 +243,36 @@ static void reopened(void **state)
 	peer_close(&p);
 }
 
+/* Memory refused a larger table while a SYN takes over a pair in TIME_WAIT: the old one serves, and
+ * the new number lies beyond the old connection's. */
+static void a_takeover_while_memory_is_short(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_listen(&p);
+	peer_connect(&p, 5000, NULL);
+	peer_drain(&p);
+	assert_int_equal(tern_tcp_close(p.stack, p.conn), 0);
+	assert_true(peer_take(&p));
+	p.ack++;
+	peer_fin(&p);
+	peer_drain(&p);
+	peer_set(&p, "tcp_max_syn_backlog", 4000);
+	struct tcp_segment s = {.seq = seq(p.seq + 1000), .flags = TCP_SYN, .window = 65535};
+	test_heap_fail_once(&p.heap, 1);
+	peer_send(&p, &s);
+	test_heap_relent(&p.heap);
+	assert_true(peer_take(&p));
+	assert_int_equal(p.last.flags, TCP_SYN | TCP_ACK);
+	assert_true(seq_gt(p.last.seq, seq(p.ack + UINT16_MAX)));
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_takeover_while_memory_is_short),
 		cmocka_unit_test(time_wait_does_not_starve_a_small_stack),
 		cmocka_unit_test(the_rtt_of_one_that_waited_for_the_accept_queue),
 		cmocka_unit_test(syn_acks_behind_an_unknown_gateway),

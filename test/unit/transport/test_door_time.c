@@ -2,34 +2,6 @@
  */
 #include "peer.h"
 
-static const struct tcp_options everything = {
-	.has = TCP_OPT_MSS | TCP_OPT_WSCALE | TCP_OPT_SACK_OK | TCP_OPT_TIMESTAMP,
-	.mss = 1400,
-	.wscale = 7,
-	.tsval = 5000,
-};
-
-static void syn(struct peer *p, uint16_t port, const struct tcp_options *options)
-{
-	struct tcp_segment s = {.seq = seq(7000), .flags = TCP_SYN, .window = 65535};
-	if (options)
-		s.options = *options;
-	p->port = port;
-	p->timestamps = options && options->has & TCP_OPT_TIMESTAMP;
-	p->tsval = s.options.tsval;
-	peer_send(p, &s);
-}
-
-static void half(struct peer *p, uint16_t port, const struct tcp_options *options)
-{
-	syn(p, port, options);
-	assert_true(peer_take(p));
-	assert_int_equal(p->last.flags, TCP_SYN | TCP_ACK);
-	p->seq = 7001;
-	p->ack = p->last.seq.v + 1;
-	p->tsecr = p->last.options.tsval;
-}
-
 static void waiting(struct peer *p, uint16_t port, const struct tcp_options *o)
 {
 	p->port = port;
@@ -50,7 +22,7 @@ static void half_open_ends_after_a_pause_of_40_minutes(void **state)
 	struct peer p;
 	peer_open(&p);
 	peer_listen(&p);
-	half(&p, 1000, NULL);
+	peer_half(&p, 1000, NULL);
 	peer_wait(&p, 40 * 60 * SEC); /* stopped, suspended */
 	peer_ignore(&p, 64 * SEC);
 	assert_int_equal(peer_connections(&p), 0);
@@ -80,7 +52,7 @@ static void status_of_an_unsent_syn_ack(void **state)
 	struct peer_setup setup = {.now = 3000 * SEC};
 	peer_open_as(&p, &setup);
 	peer_listen(&p);
-	syn(&p, 1000, NULL);
+	peer_syn(&p, 1000, NULL);
 	for (uint32_t cursor = 0; tern_tcp_each(p.stack, &cursor, &info);) {
 		if (info.state != TERN_TCP_SYN_RECEIVED)
 			continue;
@@ -132,7 +104,7 @@ static void a_syn_ack_again_is_not_an_out_seg(void **state)
 	struct peer p;
 	peer_open(&p);
 	peer_listen(&p);
-	half(&p, 1000, NULL);
+	peer_half(&p, 1000, NULL);
 	assert_true(peer_expect(&p, 2 * SEC));
 	assert_int_equal(tern_counter(p.stack, TERN_COUNT_TcpRetransSegs), 1);
 	assert_int_equal(tern_counter(p.stack, TERN_COUNT_TcpOutSegs), 1);
@@ -146,7 +118,7 @@ static void an_ack_in_no_time_is_a_short_rtt(void **state)
 	struct peer p;
 	peer_open(&p);
 	peer_listen(&p);
-	half(&p, 1000, NULL);
+	peer_half(&p, 1000, NULL);
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
 	assert_int_equal(tern_tcp_accept(p.stack, p.listener, &p.conn), 0);
 	peer_drain(&p);
@@ -192,12 +164,12 @@ static void a_larger_table_that_cannot_be_had(void **state)
 	struct peer p;
 	peer_open(&p);
 	peer_listen(&p);
-	half(&p, 1000, NULL);
+	peer_half(&p, 1000, NULL);
 	peer_say(&p, TCP_RST, 0, NULL, 0);
 	assert_int_equal(peer_connections(&p), 0);
 	peer_set(&p, "tcp_max_syn_backlog", 65536);
 	test_heap_fail_once(&p.heap, 1);
-	syn(&p, 1001, NULL);
+	peer_syn(&p, 1001, NULL);
 	test_heap_relent(&p.heap);
 	assert_true(peer_take(&p));
 	peer_close(&p);
@@ -218,7 +190,7 @@ static void raising_the_backlog_during_a_flood_helps(void **state)
 		if (s == 60)
 			peer_set(&p, "tcp_max_syn_backlog", 4096);
 		for (unsigned i = 0; i < 10; i++)
-			syn(&p, port++, NULL);
+			peer_syn(&p, port++, NULL);
 		peer_ignore(&p, SEC);
 	}
 	struct tern_listen_info info;
@@ -232,7 +204,7 @@ static void an_ack_out_of_range_does_not_move_ts_recent(void **state)
 {
 	(void)state;
 	struct peer p;
-	struct tcp_options o = everything;
+	struct tcp_options o = peer_everything;
 	peer_open(&p);
 	peer_listen(&p);
 	waiting(&p, 1000, &o);

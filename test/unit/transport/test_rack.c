@@ -32,10 +32,7 @@ static void fewer_are_enough_after_the_reordering_window(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 3);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 3);
 	score_ack(&p, 0, BLOCKS({MSS, 3 * MSS}));
 	assert_int_equal(peer_ignore(&p, RTT / 4 - MSEC), 0);
 	assert_true(peer_expect(&p, 2 * MSEC));

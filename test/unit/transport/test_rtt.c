@@ -281,9 +281,29 @@ static void a_lost_syn_makes_the_first_timeout_three_seconds(void **state)
 	peer_close(&p);
 }
 
+/* RFC 9293 3.8.3 (MUST-20): after R1 retransmissions the next hop is doubted, not before. */
+static void at_r1_the_path_is_doubted(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_listen(&p);
+	peer_connect(&p, 1, NULL);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, "x", 1), 1);
+	const struct path *path = peer_tcb(&p)->path;
+	assert_true(path->confirmed_at > 0);
+	while (peer_info(&p).backoff < 3) {
+		assert_true(path->confirmed_at > 0);
+		assert_true(peer_expect(&p, 10 * SEC));
+	}
+	assert_int_equal(path->confirmed_at, 0);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(at_r1_the_path_is_doubted),
 		cmocka_unit_test(the_arithmetic_is_the_rfcs),
 		cmocka_unit_test(timeouts_double_to_two_minutes_and_then_end),
 		cmocka_unit_test(backoff_is_kept_until_a_sample),

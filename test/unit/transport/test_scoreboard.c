@@ -252,10 +252,7 @@ static void without_memory_a_recovery_goes_back(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 10);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 10);
 	score_ack(&p, 0, BLOCKS({MSS, 4 * MSS}));
 	score_expect(&p, 0);
 	test_heap_fail_after(&p.heap, 0);
@@ -275,10 +272,7 @@ static void what_a_peer_goes_back_on_is_sent_again(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 10);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 10);
 	score_ack(&p, 0, BLOCKS({MSS, 10 * MSS}));
 	score_expect(&p, 0);
 	peer_drain(&p);
@@ -296,10 +290,7 @@ static void a_timeout_keeps_what_is_held(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 10);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 10);
 	score_ack(&p, 0, BLOCKS({4 * MSS, 10 * MSS}));
 	peer_drain(&p);
 	assert_true(peer_expect(&p, 10 * SEC)); /* the retransmissions were lost */
@@ -324,10 +315,7 @@ static void what_is_lost_beyond_the_window_waits(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 10);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 10);
 	p.window = 15; /* 1920 bytes */
 	score_ack(&p, 0, BLOCKS({7 * MSS, 10 * MSS}));
 	score_expect(&p, 0);
@@ -343,10 +331,7 @@ static void status_tells_what_is_held_lost_and_sent_again(void **state)
 {
 	(void)state;
 	struct peer p;
-	score_open(&p);
-	score_write(&p, 10);
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	score_flight(&p, 10);
 	score_ack(&p, 0, BLOCKS({2 * MSS, 7 * MSS}));
 	struct tern_tcp_info info = peer_info(&p);
 	assert_int_equal(info.sacked, 5 * MSS);
