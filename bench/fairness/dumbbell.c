@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "heap.h"
+#include "bench/heap.h"
 
 #define MTU  1500
 #define PORT 7

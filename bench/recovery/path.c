@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "path.h"
-#include "heap.h"
+#include "bench/heap.h"
 
 #define PORT     7
 #define TEXT_MIN 100 /* a frame longer than this carries text */
