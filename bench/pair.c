@@ -49,6 +49,13 @@ static struct tern_recorder *record(struct pair *p, struct tern_stack *stack)
 	return recorder;
 }
 
+static void empty_frames(struct pair *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		p->batch[i] = (struct tern_frame){.data = p->buffers + (size_t)i * p->room,
+			.capacity = p->room};
+}
+
 void pair_open(struct pair *p, const struct pair_opts *opts)
 {
 	*p = (struct pair){.now = 1000000000, .mtu = opts->mtu, .checksums = opts->checksums};
@@ -62,6 +69,7 @@ void pair_open(struct pair *p, const struct pair_opts *opts)
 	p->buffers = aligned_alloc(64, (size_t)p->room * PAIR_BATCH);
 	if (!p->buffers)
 		bench_fail("buffers", TERN_ENOMEM);
+	empty_frames(p, PAIR_BATCH);
 }
 
 void pair_close(struct pair *p)
@@ -75,9 +83,6 @@ void pair_close(struct pair *p)
 
 static unsigned hand_over(struct pair *p, struct tern_stack *from, struct tern_stack *to)
 {
-	for (unsigned i = 0; i < PAIR_BATCH; i++)
-		p->batch[i] = (struct tern_frame){.data = p->buffers + (size_t)i * p->room,
-			.capacity = p->room};
 	unsigned n = tern_output(from, p->nif, p->batch, PAIR_BATCH, p->now);
 	if (n == 0)
 		return 0;
@@ -85,6 +90,7 @@ static unsigned hand_over(struct pair *p, struct tern_stack *from, struct tern_s
 		p->batch[i].csum_valid = !p->checksums;
 	p->now += STEP;
 	tern_input(to, p->nif, p->batch, n, p->now);
+	empty_frames(p, n);
 	p->frames += n;
 	return n;
 }

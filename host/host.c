@@ -94,6 +94,7 @@ static int make_buffers(struct tern_host *host, struct port *port)
 {
 	port->room = (tern_nif_frame_room(host->stack, port->nif) + 63) & ~(size_t)63;
 	port->buffers = malloc(port->room * HOST_BATCH);
+	port->first = port->count = HOST_BATCH; /* none is lent yet */
 	return port->buffers ? 0 : tern_error_set("out of memory");
 }
 

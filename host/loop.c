@@ -96,9 +96,10 @@ static void await_room(struct tern_host *host, struct port *port, bool full)
 	port->full = full;
 }
 
+/* In place of those that are gone. */
 static void lend_buffers(struct port *port)
 {
-	for (unsigned i = 0; i < HOST_BATCH; i++)
+	for (unsigned i = 0; i < port->count; i++)
 		port->out[i] = (struct tern_frame){.data = port->buffers + i * port->room,
 			.capacity = (uint32_t)port->room};
 }

@@ -252,9 +252,18 @@ static bool pull_syn_ack(struct tern_stack *stack, int nif, struct tern_frame *f
 	return tern_link_pull(&stack->link, nif, frame); /* an ARP request, perhaps */
 }
 
+/* Nobody has anything for the interface: the usual answer, cheaply. */
+static bool idle(const struct tern_stack *stack, int nif)
+{
+	return !stack->link.nif[nif].queued && !stack->tcp.ready[nif].head &&
+	       !stack->tcp.syns.count;
+}
+
 /* Asking a connection may queue an ARP request: hence the second look at the queue. */
 static bool pull(struct tern_stack *stack, int nif, struct tern_frame *frame)
 {
+	if (idle(stack, nif))
+		return false;
 	stack->core.nif = nif;
 	bool half_open = stack->tcp.syns.count;
 	stack->syn_turn = half_open && !stack->syn_turn; /* connections and SYN-ACKs take turns */
@@ -283,7 +292,7 @@ static void input_one(struct tern_stack *stack, int nif, const struct tern_frame
 static void pump_loopback(struct tern_stack *stack)
 {
 	uint32_t room = stack->link.nif[TERN_NIF_LOOPBACK].opts.mtu;
-	for (unsigned i = 0; i < LOOPBACK_BATCH; i++) {
+	for (unsigned i = 0; i < LOOPBACK_BATCH && !idle(stack, TERN_NIF_LOOPBACK); i++) {
 		struct tern_frame frame = {.data = stack->loopback, .capacity = room};
 		if (!pull(stack, TERN_NIF_LOOPBACK, &frame))
 			return;

@@ -164,6 +164,11 @@ static uint32_t never_sent(const struct tcb *tcb)
 	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
 }
 
+static bool fin_waits(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
+}
+
 static uint32_t window_left(const struct tcb *tcb)
 {
 	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
@@ -172,14 +177,13 @@ static uint32_t window_left(const struct tcb *tcb)
 
 static struct outlook look(const struct tcb *tcb)
 {
-	struct outlook o = {0};
-	bool fin_sent = tcb->flags & TCB_FIN_SENT;
+	struct outlook o;
 	o.avail = never_sent(tcb);
 	o.window = window_left(tcb);
 	/* Without a side block nothing is in flight. */
 	o.cwnd = tcb->side ? tern_recovery_allowance(tcb) : tcb->cwnd;
 	o.mss = tern_tcb_effective_mss(tcb);
-	o.fin = tcb->flags & TCB_FIN_QUEUED && !fin_sent;
+	o.fin = fin_waits(tcb);
 	return o;
 }
 
@@ -229,9 +233,9 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	const struct tern_frame *frame)
 {
-	struct outlook o = look(tcb);
-	if (o.avail == 0 && !o.fin)
+	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
+	struct outlook o = look(tcb);
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
 	if (n && tcb->srtt >= PACING_RTT_MIN)
@@ -311,9 +315,7 @@ static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb_in(tcb, SENDING) || tcb_flight(tcb))
 		return;
-	bool waiting =
-		tcb->send.len || (tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT));
-	if (!waiting)
+	if (!tcb->send.len && !fin_waits(tcb))
 		return;
 	bool corked = tcb->flags & TCB_CORK && tcb->snd.wnd > tcb->send.len;
 	tern_timer_blocked(tcp, tcb, corked ? CORK_CEILING : 0);
@@ -400,8 +402,7 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 		tern_timer_data_sent(tcp, tcb);
 		return;
 	}
-	bool fin_waits = tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
-	if (tcb_flight(tcb) || tcb->send.len || fin_waits) {
+	if (tcb_flight(tcb) || tcb->send.len || fin_waits(tcb)) {
 		tern_timer_blocked(tcp, tcb, 0);
 		return;
 	}

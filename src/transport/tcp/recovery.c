@@ -193,11 +193,19 @@ static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 		tern_want_send(tcp, tcb);
 }
 
+/* As every segment of a peer's bulk transfer: nothing of ours is under way, or was until now. */
+static bool says_nothing(const struct tcb *tcb, const struct tcp_segment *seg,
+	const struct ack_info *ack)
+{
+	return ack->acked == 0 && tcb_flight(tcb) == 0 && !(seg->options.has & TCP_OPT_SACK) &&
+	       !tcb->side->rec.tlp.out;
+}
+
 void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
 	const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
-	if (!side)
+	if (!side || says_nothing(tcb, seg, ack))
 		return;
 	if (scored(tcb))
 		scored_ack(tcp, tcb, seg, ack);
@@ -209,8 +217,7 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 		tern_timer_nothing_in_flight(tcp, tcb);
 	if (tcb_flight(tcb) == 0)
 		side->rec.board.off = false;
-	if (scored(tcb))
-		look_for_reneging(tcp, tcb, ack);
+	look_for_reneging(tcp, tcb, ack);
 }
 
 /* --- other events -------------------------------------------------------------------- */
