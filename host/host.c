@@ -11,26 +11,11 @@
 
 #include "host/error.h"
 
-static void *heap_alloc(void *context, size_t size, size_t align)
-{
-	(void)context;
-	if (align <= _Alignof(max_align_t))
-		return malloc(size);
-	return aligned_alloc(align, (size + align - 1) & ~(align - 1));
-}
-
-static void heap_free(void *context, void *ptr, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(ptr);
-}
-
 static int make_stack(struct tern_host *host, const struct tern_host_opts *opts)
 {
 	struct tern_config config;
 	tern_config_init(&config);
-	config.allocator = (struct tern_allocator){heap_alloc, heap_free, NULL};
+	config.allocator = tern_heap_allocator(&host->heap);
 	if (opts->budget)
 		config.budget = opts->budget;
 	if (getrandom(config.seed, sizeof config.seed, 0) != (ssize_t)sizeof config.seed)
@@ -190,6 +175,7 @@ void tern_host_close(struct tern_host *host)
 		tern_relay_abort(host->relays);
 	if (host->stack)
 		tern_stack_free(host->stack);
+	tern_heap_fini(&host->heap);
 	for (unsigned i = 0; i < host->ports; i++) {
 		tern_device_close(host->port[i].device);
 		free(host->port[i].buffers);

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <tern/host.h>
 
+#include "host/heap.h"
+
 #define HOST_BATCH TERN_DEVICE_BATCH
 
 struct tern_watch {
@@ -37,6 +39,7 @@ struct port {
 #define HOST_PORTS 2 /* its own, and a guest's */
 
 struct tern_host {
+	struct heap heap; /* the stack's */
 	struct tern_stack *stack;
 	struct port port[HOST_PORTS];
 	unsigned ports;

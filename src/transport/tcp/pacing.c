@@ -36,13 +36,17 @@ static uint32_t burst(const struct tcb *tcb)
 	return n < tcb->cwnd ? (uint32_t)n : tcb->cwnd;
 }
 
-/* A timer that was late does not slow it down: one burst is made up for. */
+/*
+ * A timer that was late does not slow it down: the bursts that should have begun meanwhile are made
+ * up for, up to a window. A busy machine, or a driver with a coarse clock, is late by many.
+ */
 static void begin_burst(const struct tcb *tcb, struct pacing *p, uint64_t now)
 {
 	uint32_t n = burst(tcb);
 	uint64_t takes = time_of(tcb, n), late = p->waited ? now - p->next : 0;
-	p->left = late < takes ? n : 2 * n;
-	p->next = now + takes - (late < takes ? late : 0);
+	uint64_t missed = takes ? late / takes : 0, most = tcb->cwnd / n;
+	p->left = n * (uint32_t)(missed < most ? 1 + missed : most);
+	p->next = now + takes - (takes ? late % takes : 0);
 	p->waited = false;
 }
 

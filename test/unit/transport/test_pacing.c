@@ -130,29 +130,60 @@ static void after_slow_start_it_is_slower(void **state)
 	peer_close(&p);
 }
 
-/* A timer of a driver that wakes late: the rate is made up for, by no more than a burst. */
+/* Sent in 20 ms at 9 segments a ms by a driver that wakes once a turn, whenever it was due; no more
+ * than `most` of them at once. */
+static unsigned sent_by_turns(uint64_t turn, unsigned most)
+{
+	struct peer p;
+	unsigned sent = 0;
+	open_sending(&p, 40 * MSEC, 1);
+	peer_drain(&p);
+	struct tcb *tcb = peer_tcb(&p);
+	tcb->cwnd = tcb->ssthresh = 300 * MSS;
+	peer_wait(&p, 40 * MSEC);
+	ack(&p, 9);
+	for (uint64_t at = 0; at < 20 * MSEC; at += turn) {
+		unsigned n = peer_drain(&p);
+		assert_true(n <= most);
+		sent += n;
+		peer_wait(&p, turn);
+	}
+	peer_close(&p);
+	return sent;
+}
+
 static void a_late_timer_costs_nothing(void **state)
 {
 	(void)state;
-	for (uint64_t turn = 600 * USEC; turn <= MSEC; turn += 100 * USEC) {
-		struct peer p;
-		unsigned sent = 0;
-		open_sending(&p, 40 * MSEC, 1);
-		peer_drain(&p);
-		struct tcb *tcb = peer_tcb(&p);
-		tcb->cwnd = tcb->ssthresh = 300 * MSS;
-		peer_wait(&p, 40 * MSEC);
-		ack(&p, 9);
-		/* Woken once a turn, whenever it was due. */
-		for (uint64_t at = 0; at < 20 * MSEC; at += turn) {
-			unsigned n = peer_drain(&p);
-			assert_true(n <= 18);
-			sent += n;
-			peer_wait(&p, turn);
-		}
-		assert_in_range(sent, 9 * 20 - 18, 9 * 20 + 18);
-		peer_close(&p);
-	}
+	for (uint64_t turn = 600 * USEC; turn <= MSEC; turn += 100 * USEC)
+		assert_in_range(sent_by_turns(turn, 18), 9 * 20 - 18, 9 * 20 + 18);
+}
+
+/* A busy machine, or a driver with a coarse clock: what was due by now is made up for. */
+static void a_timer_late_by_many_bursts_costs_nothing_either(void **state)
+{
+	(void)state;
+	assert_in_range(sent_by_turns(4 * MSEC, 9 * 5), 9 * 16 - 9, 9 * 20 + 9);
+	assert_in_range(sent_by_turns(5 * MSEC, 9 * 6), 9 * 15 - 9, 9 * 20 + 9);
+}
+
+/* However late: no more than the window, which all that is in flight counts against. */
+static void no_more_than_a_window_is_made_up_for(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_sending(&p, 40 * MSEC, 1);
+	peer_drain(&p);
+	struct tcb *tcb = peer_tcb(&p);
+	tcb->cwnd = tcb->ssthresh = 30 * MSS;
+	peer_wait(&p, 40 * MSEC);
+	ack(&p, 9);
+	assert_int_equal(peer_drain(&p), 2);
+	peer_wait(&p, 75 * MSEC);
+	assert_int_equal(peer_drain(&p), 30 - 3);
+	assert_true(tcb->side->pacing.left <= tcb->cwnd);
+	assert_null(tern_stack_check(p.stack));
+	peer_close(&p);
 }
 
 static void short_paths_and_who_asks_not_to_are_not_paced(void **state)
@@ -236,6 +267,8 @@ int main(void)
 		cmocka_unit_test(into_an_empty_path_an_initial_window_goes_at_once),
 		cmocka_unit_test(after_slow_start_it_is_slower),
 		cmocka_unit_test(a_late_timer_costs_nothing),
+		cmocka_unit_test(a_timer_late_by_many_bursts_costs_nothing_either),
+		cmocka_unit_test(no_more_than_a_window_is_made_up_for),
 		cmocka_unit_test(short_paths_and_who_asks_not_to_are_not_paced),
 		cmocka_unit_test(everything_arrives_with_its_fin),
 		cmocka_unit_test(a_window_of_one_small_segment_is_a_burst),
