@@ -6,6 +6,7 @@
 
 #define PORT     7
 #define TEXT_MIN 100 /* a frame longer than this carries text */
+#define FRAME    1500
 
 static void fail(const char *what, int err)
 {
@@ -24,7 +25,7 @@ static struct tern_stack *open_stack(struct path *p, const struct path_opts *opt
 	if (!stack)
 		fail("a stack", TERN_ENOMEM);
 	struct tern_nif_opts nif = {.name = "path",
-		.mtu = 1500,
+		.mtu = FRAME,
 		.raw_ip = true,
 		.offload = TERN_OFFLOAD_TX_CSUM};
 	p->nif = tern_nif_add(stack, &nif);
@@ -35,6 +36,12 @@ static struct tern_stack *open_stack(struct path *p, const struct path_opts *opt
 	tern_set(stack, "tcp_wmem_max", 64 << 20);
 	tern_set(stack, "tcp_rmem_max", 64 << 20);
 	return stack;
+}
+
+uint32_t path_queue(uint64_t rate, uint64_t rtt, double depth, uint32_t least)
+{
+	double frames = (double)rate / 8 * ((double)rtt / SECOND) / FRAME * depth;
+	return frames < least ? least : (uint32_t)frames;
 }
 
 static struct tern_wire *open_wire(const char *impair, const struct path_opts *opts, bool data)
@@ -48,10 +55,8 @@ static struct tern_wire *open_wire(const char *impair, const struct path_opts *o
 	spec.delay = opts->rtt / 2;
 	spec.after = 8;
 	if (data) {
-		/* A queue of one bandwidth-delay product, and no less than 50 frames. */
-		uint64_t bdp = opts->rate / 8 * (opts->rtt / 1000) / 1000000 / 1500;
 		spec.rate = opts->rate;
-		spec.queue = bdp > 50 ? (uint32_t)bdp : 50;
+		spec.queue = opts->queue;
 	}
 	struct tern_wire *wire = tern_wire_new(&spec, opts->seed);
 	if (!wire)
@@ -169,6 +174,8 @@ void path_open(struct path *p, const struct path_opts *opts)
 	*p = (struct path){.now = SECOND};
 	p->sender = open_stack(p, opts, 1);
 	p->receiver = open_stack(p, opts, 2);
+	if (opts->see.see)
+		tern_trace_set(p->sender, &opts->see);
 	if (opts->no_sack)
 		tern_set(p->sender, "tcp_sack", 0);
 	tern_set_text(p->sender, "tcp_congestion_control", opts->algorithm);

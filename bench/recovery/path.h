@@ -7,6 +7,7 @@
 
 #include <tern/impair.h>
 #include <tern/tern.h>
+#include <tern/trace.h>
 
 #define PATH_BATCH 16
 #define MS         UINT64_C(1000000)
@@ -17,8 +18,10 @@ struct path_opts {
 	uint64_t rtt;       /* ns */
 	uint64_t rate;      /* bit/s */
 	uint64_t seed;
+	uint32_t queue;        /* frames that may wait for the rate */
 	bool no_sack;          /* the sender does not offer SACK */
 	const char *algorithm; /* the sender's congestion control */
+	struct tern_trace_listener see; /* of the sender's events; may be empty */
 };
 
 struct path {
@@ -36,6 +39,8 @@ struct path {
 	struct tern_frame batch[PATH_BATCH];
 };
 
+/* That many bandwidth-delay products, in frames, but no fewer than `least`. */
+uint32_t path_queue(uint64_t rate, uint64_t rtt, double depth, uint32_t least);
 /* Exits with a sentence on failure, as all of these do. The connection is open when it returns. */
 void path_open(struct path *p, const struct path_opts *opts);
 void path_close(struct path *p);

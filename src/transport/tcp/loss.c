@@ -115,8 +115,7 @@ void tern_loss_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info 
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPSpuriousRTOs);
 		return;
 	}
-	if (ack->acked)
-		tern_recovery_grow(tcb, ack, d);
+	tern_recovery_grow(tcb, ack, d);
 	if (seq_lt(tcb->snd.una, side->recover))
 		return;
 	side->rec.frto = FRTO_OFF;

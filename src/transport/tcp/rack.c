@@ -83,6 +83,13 @@ void tern_rack_reordered(struct tcb *tcb, tern_seq lowest)
 		r->distance = (uint16_t)at_most(segments, UINT16_MAX);
 }
 
+/* By more than three segments: Linux's tcp_reordering. */
+bool tern_rack_reorders(const struct tcb *tcb)
+{
+	const struct rack *r = &tcb->side->rec.rack;
+	return r->reordered && r->distance > DUPACK_THRESHOLD;
+}
+
 /* 6.2 step 4, once a round trip: something was sent again for nothing. */
 void tern_rack_widen(struct tcb *tcb)
 {

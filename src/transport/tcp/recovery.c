@@ -109,13 +109,18 @@ static void open_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	tern_undo_expire(tcb);
 	if (d->dsack && tern_undo_by_duplicates(tcb))
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPDSACKUndo);
-	if (ack->acked)
-		tern_recovery_grow(tcb, ack, d);
+	tern_recovery_grow(tcb, ack, d);
 }
 
+/*
+ * RFC 5681 grows on what arrives in order. Where the path reorders there is nearly always a hole,
+ * and what opens the window is that anything arrives, as in Linux.
+ */
 void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d)
 {
 	struct ack_info info = *ack;
+	if (!ack->acked && !(d->bytes && tern_rack_reorders(tcb)))
+		return;
 	info.acked = d->bytes;
 	if (info.rtt == 0)
 		info.rtt = d->rtt;

@@ -265,7 +265,7 @@ uint32_t tern_recovery_allowance(const struct tcb *tcb);
 uint32_t tern_recovery_pipe(const struct tcb *tcb);
 /* What congestion control wants ssthresh to be after a loss now. */
 uint32_t tern_recovery_ssthresh(struct tcb *tcb);
-/* Lets congestion control grow cwnd by what an ACK delivered. */
+/* Lets congestion control grow cwnd by what an ACK delivered, if it is of a kind that opens it. */
 void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d);
 /* A recovery, fast or after a timeout, is over; windows are the caller's. */
 void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb);
@@ -317,6 +317,8 @@ void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xm
 	const struct delivery *d);
 /* What begins at lowest was overtaken, by the highest number delivered (RFC 8985 6.2 step 3). */
 void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
+/* Whether the path does so by more than a few segments. */
+bool tern_rack_reorders(const struct tcb *tcb);
 /* Something was sent again for nothing: a wider reordering window, once a round trip (step 4). */
 void tern_rack_widen(struct tcb *tcb);
 /* A recovery is over: after 16 of them the window is what it was. */

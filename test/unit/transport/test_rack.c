@@ -71,6 +71,24 @@ static void how_far_things_overtake_is_told(void **state)
 	peer_close(&p);
 }
 
+/* RFC 5681 3.1 grows on what is acknowledged; where a hole is nearly always open, few ACKs do. */
+static void what_overtakes_opens_the_window_once_the_path_reorders(void **state)
+{
+	(void)state;
+	struct peer p;
+	send_ten(&p);
+	uint32_t cwnd = peer_info(&p).cwnd;
+	score_ack(&p, 0, BLOCKS({9 * MSS, 10 * MSS}));
+	assert_int_equal(peer_info(&p).cwnd, cwnd); /* no sign of it yet */
+	score_ack(&p, MSS, BLOCKS({9 * MSS, 10 * MSS}));
+	cwnd = peer_info(&p).cwnd;
+	score_ack(&p, MSS, BLOCKS({5 * MSS, 7 * MSS}, {9 * MSS, 10 * MSS}));
+	assert_int_equal(peer_info(&p).cwnd, cwnd + 2 * MSS);
+	score_ack(&p, MSS, BLOCKS({5 * MSS, 7 * MSS}, {9 * MSS, 10 * MSS}));
+	assert_int_equal(peer_info(&p).cwnd, cwnd + 2 * MSS); /* nothing new */
+	peer_close(&p);
+}
+
 /* Step 4: a D-SACK a round trip widens the window, up to the smoothed RTT. */
 static void duplicates_widen_the_reordering_window_once_a_round(void **state)
 {
@@ -297,6 +315,7 @@ int main(void)
 		cmocka_unit_test(fewer_are_enough_after_the_reordering_window),
 		cmocka_unit_test(a_path_that_reorders_is_given_time),
 		cmocka_unit_test(how_far_things_overtake_is_told),
+		cmocka_unit_test(what_overtakes_opens_the_window_once_the_path_reorders),
 		cmocka_unit_test(duplicates_widen_the_reordering_window_once_a_round),
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
 		cmocka_unit_test(an_ack_too_soon_for_a_retransmission_proves_nothing),

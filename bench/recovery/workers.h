@@ -1,0 +1,15 @@
+/* Work in pieces that share nothing, on all processors. */
+#ifndef BENCH_RECOVERY_WORKERS_H
+#define BENCH_RECOVERY_WORKERS_H
+
+#include <stddef.h>
+
+/*
+ * Calls work(context, i, results + i * size) for each i below count, in `jobs` processes, and
+ * returns the results in memory that lives as long as the process. Exits with a sentence when a
+ * process fails.
+ */
+void *workers_run(unsigned jobs, size_t count, size_t size,
+	void (*work)(void *context, size_t i, void *result), void *context);
+
+#endif
