@@ -27,6 +27,14 @@
 
 #include <tern/stack.h>
 
+/* TERN_TEST names the one test to run (scripts/conformance-mutants). */
+__attribute__((constructor)) static void choose_test(void)
+{
+	const char *name = getenv("TERN_TEST");
+	if (name && *name)
+		cmocka_set_test_filter(name);
+}
+
 struct test_heap {
 	uint64_t asked;      /* allocations asked for, the refused ones included */
 	uint64_t blocks;     /* blocks out now */

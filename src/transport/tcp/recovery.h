@@ -77,6 +77,7 @@ struct tlp {
 	bool due;          /* to be sent at the next pull */
 	bool out;          /* a probe is on its way, not accounted for */
 	bool resent;       /* it is a retransmission */
+	bool untimed;      /* no round trip has been timed since it was sent */
 	tern_seq end;      /* snd.nxt after it */
 	tern_seq text_end; /* the end of its own text, which a D-SACK would report */
 	uint32_t len;      /* bytes of that */

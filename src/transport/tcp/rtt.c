@@ -70,6 +70,8 @@ uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segm
 void tern_rtt_take(struct tcp *tcp, struct tcb *tcb, uint64_t sample)
 {
 	update(tcb, sample);
+	if (tcb->side)
+		tcb->side->rec.tlp.untimed = false;
 	tcb->backoff = 0; /* RFC 6298 5: the backed-off value is kept until a sample comes */
 	tern_trace_rtt(tcp, tcb, sample);
 }

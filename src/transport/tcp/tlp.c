@@ -8,12 +8,16 @@
 /* What a receiver may keep the ACK of a lone segment back (7.2, Linux's tcp_rto_min). */
 #define ACK_DELAY_MAX (200 * MS)
 
-/* 7.2: not while a probe is out, and only while nothing else is known to be amiss. */
+/*
+ * 7.2, 7.3: not while a probe is out, nor before a round trip has been timed since the last, which
+ * probes that are sent again prevent; and only while nothing else is known to be amiss.
+ */
 static bool allowed(const struct tcp *tcp, const struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	return side->rec.board.count && side->mode == RECOVERY_OPEN && !side->rec.board.sacked &&
-	       !side->rec.board.lost && !side->rec.tlp.out && tcb->backoff == 0 &&
+	       !side->rec.board.lost && !side->rec.tlp.out && !side->rec.tlp.untimed &&
+	       tcb->backoff == 0 &&
 	       tcp->core->set.tcp_early_retrans >= 3;
 }
 
@@ -43,7 +47,7 @@ void tern_tlp_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *plan)
 {
 	struct tlp *t = &tcb->side->rec.tlp;
 	t->due = false;
-	t->out = true;
+	t->out = t->untimed = true;
 	t->resent = plan->retransmit;
 	t->len = plan->len;
 	t->text_end = seq_add(plan->seq, plan->len);
