@@ -208,6 +208,8 @@ struct tern_tcp_info {
 	uint32_t out_of_order; /* received beyond a hole */
 	uint32_t sndbuf, rcvbuf, send_room;
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
+	uint32_t path_mtu;            /* bytes: the interface's, or what routers have said since */
+	uint32_t mss_before;          /* before larger segments vanished; 0: none have */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack, ecn;
 	bool peer_closed;                   /* FIN received in order */

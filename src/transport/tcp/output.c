@@ -52,16 +52,28 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 	}
 }
 
+static uint32_t never_sent(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+}
+
+static uint32_t window_left(const struct tcb *tcb)
+{
+	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
+}
+
 /* --- retransmissions ------------------------------------------------------------------ */
 
-/* A segment beginning at seq within what was sent before `end`. */
-static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
+/* A segment beginning at seq within what was sent before `end`, of at most so many bytes. */
+static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end,
+	uint32_t most)
 {
 	tern_seq data_end = tcb->flags & TCB_FIN_SENT ? seq_sub(tcb->snd.nxt, 1) : tcb->snd.nxt;
 	tern_seq stop = seq_min(end, data_end);
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
-	plan->len = at_most(left, tern_tcb_effective_mss(tcb));
+	plan->len = at_most(left, most);
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
@@ -69,6 +81,11 @@ static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
+}
+
+static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
+{
+	plan_up_to(tcb, plan, from, end, tern_tcb_effective_mss(tcb));
 }
 
 /* Why this is sent again: a timeout is the reason once; what an ACK calls for after it is going on.
@@ -92,8 +109,19 @@ static uint32_t numbers_of(const struct plan *plan)
 	return plan->len + !!(plan->flags & TCP_FIN);
 }
 
+/* In place of what is planned, of the range that is lost, a segment larger than mss. */
+static void try_larger(struct tcp *tcp, struct tcb *tcb, struct plan *plan, struct range r)
+{
+	uint32_t left = tcb->side->rec.board.lost + at_most(never_sent(tcb), window_left(tcb));
+	uint32_t size = tern_mtu_trial(tcp, tcb, seq_diff(r.hi, r.lo), left);
+	if (size == 0)
+		return;
+	plan_up_to(tcb, plan, r.lo, r.hi, size);
+	plan->trial = plan->len == size;
+}
+
 /* What the scoreboard says is lost, the lowest first (RFC 6675 5 (4.3) and NextSeg (1)). */
-static bool plan_lost(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_lost(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	const struct recovery *rec = &tcb->side->rec;
 	uint32_t pipe = tern_recovery_pipe(tcb);
@@ -112,6 +140,8 @@ static bool plan_lost(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 		*plan = (struct plan){0};
 		return false;
 	}
+	if (tcb->side->mtu.full)
+		try_larger(tcp, tcb, plan, r);
 	plan->reason = reason_now(tcb, plan);
 	return true;
 }
@@ -123,7 +153,7 @@ static bool owes_again(const struct tcb *tcb)
 	       tcb->flags & TCB_RETRANSMIT_DUE;
 }
 
-static bool plan_retransmit(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_retransmit(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	struct tcb_side *side = tcb->side;
 	if (tcb_flight(tcb) == 0)
@@ -158,17 +188,6 @@ struct outlook {
 	uint32_t mss;
 	bool fin; /* our FIN is to follow them */
 };
-
-static uint32_t never_sent(const struct tcb *tcb)
-{
-	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
-}
-
-static uint32_t window_left(const struct tcb *tcb)
-{
-	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
-	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
-}
 
 static struct outlook look(const struct tcb *tcb)
 {
@@ -233,8 +252,13 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (o.avail == 0 && !o.fin)
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
+	uint32_t trial = 0, whole = at_most(o.avail, o.window);
+	if (tcb->side->mtu.full && n >= o.mss)
+		trial = tern_mtu_trial(tcp, tcb, whole, whole);
+	if (trial)
+		n = o.mss = trial;
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (n && tcb->srtt >= PACING_RTT_MIN)
+	if (n && !trial && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
@@ -245,6 +269,7 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	tcb->flags &= ~TCB_FORCE;
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
+	plan->trial = trial && n == trial;
 	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
 }
@@ -297,7 +322,7 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
  * F-RTO's question (RFC 5682 3.1 step 2b), new data before anything is sent again, cannot be asked:
  * recovery goes on as if there were none.
  */
-static bool plan_unasked(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_unasked(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	struct tcb_side *side = tcb->side;
 	if (side->rec.frto != FRTO_NEW || !seq_eq(tcb->snd.nxt, side->recover))

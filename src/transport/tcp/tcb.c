@@ -139,8 +139,8 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early || side->dup_in_due || side->unanswered || tcb_stands_still(tcb) ||
-		tern_option_in_use(side) || tern_reply_paced(tcp, side) ||
+		side->fin_early || side->dup_in_due || side->unanswered || side->mtu.full ||
+		tcb_stands_still(tcb) || tern_option_in_use(side) || tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);
@@ -214,6 +214,7 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 	if (mss < floor)
 		mss = floor < path ? floor : path;
 	tcb->mss = (uint16_t)mss;
+	tern_mtu_open(tcp, tcb);
 }
 
 void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
