@@ -63,6 +63,22 @@ static uint32_t window_left(const struct tcb *tcb)
 	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
 }
 
+/* Of n bytes from seq on, those up to the end of a record (tern_tcp_write_record). */
+static uint32_t within_record(const struct tcb *tcb, tern_seq from, uint32_t n)
+{
+	struct range r;
+	if (n == 0 || !tcb->side || tcb->side->records.count == 0 ||
+		!tern_rangeset_after(&tcb->side->records, from, &r))
+		return n;
+	return at_most(n, seq_diff(seq_max(r.lo, from), from) + 1);
+}
+
+static bool ends_record(const struct tcb *tcb, tern_seq end)
+{
+	return tcb->side && tcb->side->records.count &&
+	       tern_rangeset_contains(&tcb->side->records, seq_sub(end, 1));
+}
+
 /* --- retransmissions ------------------------------------------------------------------ */
 
 /* A segment beginning at seq within what was sent before `end`, of at most so many bytes. */
@@ -73,11 +89,11 @@ static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	tern_seq stop = seq_min(end, data_end);
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
-	plan->len = at_most(left, most);
+	plan->len = within_record(tcb, from, at_most(left, most));
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
-	if (plan->len && seq_eq(after, tcb_data_end(tcb)))
+	if (plan->len && (seq_eq(after, tcb_data_end(tcb)) || ends_record(tcb, after)))
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
@@ -217,7 +233,7 @@ static bool small_unacked(const struct tcb *tcb)
 /* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4). */
 static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
 {
-	if (tcb->flags & TCB_FORCE)
+	if (tcb->flags & TCB_FORCE || (n < o->avail && ends_record(tcb, seq_add(tcb->snd.nxt, n))))
 		return true;
 	if (n < o->avail) { /* a window is in the way */
 		uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
@@ -251,8 +267,8 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	struct outlook o = look(tcb);
 	if (o.avail == 0 && !o.fin)
 		return false;
-	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
-	uint32_t trial = 0, whole = at_most(o.avail, o.window);
+	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t trial = 0, whole = within_record(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
 	if (tcb->side->mtu.full && n >= o.mss)
 		trial = tern_mtu_trial(tcp, tcb, whole, whole);
 	if (trial)
@@ -270,7 +286,8 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
 	plan->trial = trial && n == trial;
-	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	bool push = n && (n == o.avail || ends_record(tcb, seq_add(plan->seq, n)));
+	plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
 }
 
@@ -281,7 +298,8 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
-	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd)), tail = n % o.mss;
+	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;
 	if (n > 0 || (o.avail == 0 && o.window > 0))
@@ -304,10 +322,12 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	if (tcb_flight(tcb) == 0)
 		return false;
 	uint32_t avail = never_sent(tcb);
-	plan->len = at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb)));
+	plan->len = within_record(tcb, tcb->snd.nxt,
+		at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb))));
 	if (plan->len) {
 		plan->seq = tcb->snd.nxt;
-		plan->flags = (uint16_t)(TCP_ACK | (plan->len == avail ? TCP_PSH : 0));
+		bool push = plan->len == avail || ends_record(tcb, seq_add(plan->seq, plan->len));
+		plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0));
 	} else {
 		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
 		bool within = seq_lt(tcb->snd.una, side->rec.tail) && seq_lt(side->rec.tail, edge);

@@ -126,6 +126,7 @@ struct tcb_side {
 	uint32_t user_timeout;           /* ms; 0: none (RFC 5482) */
 	struct tcb_choice choice;
 	struct tcb_mtu mtu;
+	struct rangeset records; /* the last byte of each record not acknowledged */
 	uint64_t heard_at, probed_at, stalled_at; /* ns: last acceptable segment, last probe, what
 						     is not acknowledged was sent */
 	uint64_t timed_at;                        /* ns */
