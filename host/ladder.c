@@ -294,6 +294,7 @@ static void see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_WINDOW:
 	case TERN_TRACE_QUEUE:
 	case TERN_TRACE_CONGESTION:
+	case TERN_TRACE_SEGMENT_SIZE:
 		break;
 	}
 }

@@ -227,6 +227,11 @@ static void take_fact(struct notes *notes, const struct tern_trace *t)
 			t->congestion.why ? t->congestion.why : "?", t->congestion.cwnd,
 			t->congestion.ssthresh);
 		break;
+	case TERN_TRACE_SEGMENT_SIZE:
+		and_then(note);
+		say(note, "segment size: %s, %u bytes, %u before", t->segment_size.why,
+			t->segment_size.to, t->segment_size.from);
+		break;
 	case TERN_TRACE_TIMER:
 		if (t->timer.fired) {
 			and_then(note);
@@ -275,6 +280,7 @@ void tern_note_see(struct notes *notes, const struct tern_trace *t)
 	case TERN_TRACE_RTT:
 	case TERN_TRACE_CONGESTION:
 	case TERN_TRACE_TIMER:
+	case TERN_TRACE_SEGMENT_SIZE:
 		take_fact(notes, t);
 		break;
 	case TERN_TRACE_FRAME_OUT:

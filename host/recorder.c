@@ -300,6 +300,7 @@ static bool telling(const struct tern_recorder *r, const struct tern_trace *t)
 	case TERN_TRACE_RETRANSMIT:
 	case TERN_TRACE_DROP:
 	case TERN_TRACE_CONGESTION:
+	case TERN_TRACE_SEGMENT_SIZE:
 	case TERN_TRACE_SEGMENT_IN:
 	case TERN_TRACE_SEGMENT_OUT:
 	case TERN_TRACE_FRAME_IN:
@@ -363,6 +364,7 @@ static void see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_RTT:
 	case TERN_TRACE_CONGESTION:
 	case TERN_TRACE_TIMER:
+	case TERN_TRACE_SEGMENT_SIZE:
 		r->open = NULL;
 		other(r, t);
 		return;

@@ -131,6 +131,8 @@ static inline uint32_t payload_len(const struct tern_trace *t)
 		return sizeof t->congestion;
 	case TERN_TRACE_TIMER:
 		return sizeof t->timer;
+	case TERN_TRACE_SEGMENT_SIZE:
+		return sizeof t->segment_size;
 	case TERN_TRACE_FRAME_IN:
 	case TERN_TRACE_FRAME_DONE:
 	case TERN_TRACE_FRAME_OUT:

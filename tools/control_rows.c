@@ -51,6 +51,10 @@ static void put_view(json_t *row, const struct tern_tcp_info *i)
 	if (i->ssthresh != UINT32_MAX)
 		put(row, "ssthresh", i->ssthresh);
 	put(row, "mss", i->mss);
+	if (i->path_mtu)
+		put(row, "path_mtu", i->path_mtu);
+	if (i->mss_before)
+		put(row, "mss_before", i->mss_before);
 	put(row, "rtt_us", i->rtt_us);
 	put(row, "rttvar_us", i->rttvar_us);
 	put(row, "rto_us", i->rto_us);

@@ -143,7 +143,12 @@ static void show_info(json_t *c)
 	if (row_number(c, "rtt_us"))
 		printf(" rtt:%.3f/%.3f", (double)row_number(c, "rtt_us") / 1000,
 			(double)row_number(c, "rttvar_us") / 1000);
-	printf(" mss:%" PRId64 " cwnd:%" PRId64, mss, mss ? cwnd / mss : 0);
+	printf(" mss:%" PRId64, mss);
+	if (row_number(c, "mss_before"))
+		printf(" mss_before:%" PRId64, row_number(c, "mss_before"));
+	if (row_number(c, "path_mtu"))
+		printf(" pmtu:%" PRId64, row_number(c, "path_mtu"));
+	printf(" cwnd:%" PRId64, mss ? cwnd / mss : 0);
 	if (json_object_get(c, "ssthresh") && mss)
 		printf(" ssthresh:%" PRId64, row_number(c, "ssthresh") / mss);
 	if (row_number(c, "timeouts"))

@@ -42,7 +42,7 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_snd_mss = i->mss;
 	out->tcpi_rcv_mss = i->advertised_mss;
 	out->tcpi_advmss = i->advertised_mss;
-	out->tcpi_pmtu = i->advertised_mss + 40;
+	out->tcpi_pmtu = i->path_mtu;
 	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
 	out->tcpi_sacked = (i->sacked + mss - 1) / mss;
 	out->tcpi_lost = (i->lost + mss - 1) / mss;

@@ -43,6 +43,7 @@ enum why_cause {
 	WHY_PACING,
 	WHY_DEVICE,
 	WHY_IN_FLIGHT,
+	WHY_BLACK_HOLE, /* larger segments vanish */
 	WHY_TIME_WAIT,
 	WHY_LISTENING,
 	WHY_IDLE,

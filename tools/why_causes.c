@@ -39,6 +39,7 @@ static const char *const names[WHY_CAUSES] = {
 	[WHY_PACING] = "pacing",
 	[WHY_DEVICE] = "device",
 	[WHY_IN_FLIGHT] = "in-flight",
+	[WHY_BLACK_HOLE] = "black-hole",
 	[WHY_TIME_WAIT] = "time-wait",
 	[WHY_LISTENING] = "listening",
 	[WHY_IDLE] = "idle",
@@ -400,6 +401,17 @@ static void explain_in_flight(const struct case_of *c)
 			BYTES(unacked), TIME(left(c)));
 }
 
+/* Not in the way by itself, but why it is slower than it was. */
+static void explain_size(const struct case_of *c)
+{
+	if (get(c, "mss_before") == 0 || (get(c, "unacked") == 0 && row_unsent(c->row) == 0))
+		return;
+	fact(c, WHY_BLACK_HOLE, EVIDENCE("mss", "mss_before", "path_mtu", "retransmits"),
+		"Segments are %s, not %s any more: larger ones went unanswered, and no router on "
+		"the path (MTU %s) has said why.",
+		BYTES(get(c, "mss")), BYTES(get(c, "mss_before")), COUNT(get(c, "path_mtu")));
+}
+
 /* --- receiving ----------------------------------------------------------------------------------
  */
 
@@ -521,6 +533,7 @@ static void (*const looks[])(const struct case_of *) = {
 	explain_close,
 	explain_sending,
 	explain_in_flight,
+	explain_size,
 };
 
 /* What is stuck first. */

@@ -42,6 +42,7 @@ static const struct {
 	[WHY_PACING] = {"that send at a pace", "they wait for their turn"},
 	[WHY_DEVICE] = {"that have something to send", "the device has still to take it"},
 	[WHY_IN_FLIGHT] = {"with data in flight", "it is not acknowledged yet"},
+	[WHY_BLACK_HOLE] = {"whose larger segments vanish", "they send smaller ones"},
 	[WHY_TIME_WAIT] = {"in TIME_WAIT", "closed in good order, out of use for a while (2 MSL)"},
 	[WHY_LISTENING] = {"that nobody waits at", "they listen"},
 	[WHY_IDLE] = {"that are idle", "there is nothing to send and nothing to read"},

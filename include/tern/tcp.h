@@ -109,6 +109,13 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
 /*
+ * As tern_tcp_write; where all of it is taken, its last byte ends a record, and no segment goes on
+ * beyond that, sent again or not (Linux's MSG_EOR). TERN_EAGAIN also when tcp_max_ranges records
+ * wait to be acknowledged. To the peer it is a stream like any other.
+ */
+ptrdiff_t tern_tcp_write_record(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len);
+/*
  * RECEIVE. Copies up to len bytes out; returns how many, 0 at the end of the stream (the
  * peer's FIN), TERN_EAGAIN for none yet, or the connection's error. Bytes received before an error
  * are still read first, except after a reset.
@@ -208,6 +215,8 @@ struct tern_tcp_info {
 	uint32_t out_of_order; /* received beyond a hole */
 	uint32_t sndbuf, rcvbuf, send_room;
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
+	uint32_t path_mtu;            /* bytes: the interface's, or what routers have said since */
+	uint32_t mss_before;          /* before larger segments vanished; 0: none have */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack, ecn;
 	bool peer_closed;                   /* FIN received in order */

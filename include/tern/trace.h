@@ -49,6 +49,7 @@ enum tern_trace_kind {
 	TERN_TRACE_RTT,
 	TERN_TRACE_CONGESTION,
 	TERN_TRACE_TIMER,
+	TERN_TRACE_SEGMENT_SIZE,
 };
 
 /* Why a state changed. */
@@ -177,6 +178,11 @@ struct tern_trace {
 			bool fired; /* else armed */
 			uint64_t deadline;
 		} timer;
+		struct {
+			uint32_t from, to; /* bytes of data, options included */
+			const char *why;   /* "path MTU" (ICMP), "black hole" (timeouts), "black
+					    hole known" (to the path), "larger again" */
+		} segment_size;
 	};
 };
 

@@ -14,6 +14,7 @@
 
 #define IP_HEADROOM    (ETH_HEADER_LEN + IPV4_HEADER_LEN)
 #define IP_ID_COUNTERS 256
+#define HOLES_MAX      64
 
 struct route {
 	struct tern_addr prefix, gateway;
@@ -30,11 +31,15 @@ struct path {
 	uint32_t epoch; /* of link and routes when looked up */
 	struct tern_addr src, dst, next_hop;
 	uint8_t nif;
-	bool routed;           /* false: no route at present */
-	bool loopback;         /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
-	uint32_t header_len;   /* link and IP header: where the transport's begins in a frame */
-	uint32_t mtu;          /* IP bytes: the interface's, or less if the path said so */
-	uint64_t mtu_expires;  /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	bool routed;          /* false: no route at present */
+	bool loopback;        /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
+	uint32_t header_len;  /* link and IP header: where the transport's begins in a frame */
+	uint32_t mtu;         /* IP bytes: the interface's, or less if the path said so */
+	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	/* TCP's mtu.c: IP bytes that got through where more vanished; 0: nothing of the kind. */
+	uint32_t hole_mtu;
+	bool kept;             /* among ip.hole */
+	uint64_t hole_ends;    /* ns: more may be tried */
 	uint64_t confirmed_at; /* ns: tern_path_confirm told the link that dst answers */
 	bool mac_known;
 	struct mac mac;
@@ -86,6 +91,8 @@ struct ip {
 	struct route route[ROUTES_MAX];
 	uint32_t route_count, route_epoch;
 	struct pool paths;
+	struct path *hole[HOLES_MAX]; /* kept for what tern_path_hole() said of them */
+	uint32_t hole_next;           /* the oldest of these, or a free place */
 	struct htab path_table;
 	struct siphash_key key;
 	struct reassembly *reassembly; /* fragment.c's own, or NULL while there is none */
@@ -131,6 +138,16 @@ void tern_path_doubt(struct ip *ip, struct path *path);
 uint32_t tern_path_mtu(struct ip *ip, struct path *path);
 /* Learns a smaller MTU from an ICMP error that the transport believes; floor IP_PMTU_MIN. */
 void tern_path_too_big(struct ip *ip, struct path *path, uint32_t mtu);
+/* Packets larger than that vanish, and nobody says so: no larger one is to be tried for that many
+ * ns. Not remembered below IP_PMTU_MIN; but when nobody uses the path, too, for the last HOLES_MAX
+ * of them. */
+void tern_path_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait);
+/* One of that size got through. */
+void tern_path_hole_passed(struct ip *ip, struct path *path, uint32_t mtu);
+/* What is known to get through; 0: nothing speaks against the MTU. */
+uint32_t tern_path_hole_mtu(const struct path *path);
+/* Whether more may be tried. */
+bool tern_path_hole_ends(const struct ip *ip, const struct path *path);
 
 struct ip_out {
 	uint8_t protocol, tos;

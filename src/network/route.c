@@ -157,6 +157,8 @@ static void look_up(struct ip *ip, struct path *path)
 	path->routed = tern_ip_is_ours(ip, &path->src) && tern_route_find(ip, &path->dst, &hop);
 	if (!path->routed)
 		return;
+	if (path->nif != hop.nif || !addr_same(&path->next_hop, &hop.next_hop))
+		path->hole_mtu = 0;
 	path->nif = (uint8_t)hop.nif;
 	path->loopback = hop.loopback;
 	path->next_hop = hop.next_hop;
@@ -279,6 +281,45 @@ void tern_path_too_big(struct ip *ip, struct path *path, uint32_t mtu)
 		return;
 	path->mtu = floor;
 	path->mtu_expires = ip->core->now + MTU_LEARNT_NS;
+}
+
+static void keep(struct ip *ip, struct path *path)
+{
+	struct path **place = &ip->hole[ip->hole_next++ % HOLES_MAX];
+	if (*place) {
+		(*place)->kept = false;
+		tern_path_put(ip, *place);
+	}
+	*place = path;
+	path->kept = true;
+	path->refs++;
+}
+
+void tern_path_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait)
+{
+	path->hole_mtu = mtu < IP_PMTU_MIN ? IP_PMTU_MIN : mtu;
+	path->hole_ends = ip->core->now + wait;
+	if (!path->kept)
+		keep(ip, path);
+}
+
+/* The next size up may be tried at once. */
+void tern_path_hole_passed(struct ip *ip, struct path *path, uint32_t mtu)
+{
+	if (path->hole_mtu == 0 || mtu <= path->hole_mtu)
+		return;
+	path->hole_mtu = mtu < path->mtu ? mtu : 0;
+	path->hole_ends = ip->core->now;
+}
+
+uint32_t tern_path_hole_mtu(const struct path *path)
+{
+	return path->hole_mtu;
+}
+
+bool tern_path_hole_ends(const struct ip *ip, const struct path *path)
+{
+	return path->hole_mtu == 0 || path->hole_ends <= ip->core->now;
 }
 
 void tern_route_fini(struct ip *ip)

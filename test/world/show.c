@@ -67,6 +67,10 @@ static void show_rest(const struct tern_trace *t)
 		printf("  cwnd %u ssthresh %u flight %u: %s\n", t->congestion.cwnd,
 			t->congestion.ssthresh, t->congestion.in_flight, t->congestion.why);
 		break;
+	case TERN_TRACE_SEGMENT_SIZE:
+		printf("  segment size %u, was %u: %s\n", t->segment_size.to, t->segment_size.from,
+			t->segment_size.why);
+		break;
 	case TERN_TRACE_TIMER:
 		printf("  timer %s %s, %+.6f\n", tern_timer_text(t->timer.which),
 			t->timer.fired ? "fired" : "armed",

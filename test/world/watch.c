@@ -327,6 +327,7 @@ void watch_see(void *context, const struct tern_trace *t)
 	case TERN_TRACE_DROP:
 	case TERN_TRACE_RTT:
 	case TERN_TRACE_CONGESTION:
+	case TERN_TRACE_SEGMENT_SIZE:
 		break;
 	}
 }

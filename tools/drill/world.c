@@ -57,9 +57,12 @@ struct drill *tern_drill_open(const struct drill_opts *opts, const char **wrong)
 	memcpy(config.seed, &opts->seed, sizeof opts->seed);
 	drill->stack = tern_stack_new(&config, stack_time(0));
 	int err = drill->stack ? attach(drill) : TERN_ENOMEM;
-	/* Scripts see bursts, as on Linux without fq; one that wants pacing says so. */
-	if (!err)
+	/* Scripts see bursts, as on Linux without fq, and segments of one size however often they
+	 * are sent again; one that wants the one or the other otherwise says so. */
+	if (!err) {
 		tern_set(drill->stack, "tcp_pacing", 0);
+		tern_set(drill->stack, "tcp_mtu_probing", 0);
+	}
 	if (err) {
 		*wrong = tern_err_text(err);
 		tern_drill_close(drill);

@@ -14,7 +14,9 @@ static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 	uint32_t mss = tern_tcb_path_mss(tcp, tcb);
 	if (tcb->mss <= mss) /* old news; of the path alone it may be another connection's */
 		return;
+	uint32_t from = tcb->mss;
 	tcb->mss = (uint16_t)mss;
+	tern_trace_segment_size(tcp, tcb, from, "path MTU");
 	if (!tcb->side || tcb_syn_unacked(tcb))
 		return;
 	tern_recovery_too_big(tcp, tcb);

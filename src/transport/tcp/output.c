@@ -52,23 +52,61 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 	}
 }
 
+static uint32_t never_sent(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
+}
+
+static bool fin_waits(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
+}
+
+static uint32_t window_left(const struct tcb *tcb)
+{
+	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
+	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
+}
+
+/* Of n bytes from seq on, those up to the end of a record (tern_tcp_write_record). */
+static uint32_t within_record(const struct tcb *tcb, tern_seq from, uint32_t n)
+{
+	struct range r;
+	if (n == 0 || !tcb->side || tcb->side->records.count == 0 ||
+		!tern_rangeset_after(&tcb->side->records, from, &r))
+		return n;
+	return at_most(n, seq_diff(seq_max(r.lo, from), from) + 1);
+}
+
+static bool ends_record(const struct tcb *tcb, tern_seq end)
+{
+	return tcb->side && tcb->side->records.count &&
+	       tern_rangeset_contains(&tcb->side->records, seq_sub(end, 1));
+}
+
 /* --- retransmissions ------------------------------------------------------------------ */
 
-/* A segment beginning at seq within what was sent before `end`. */
-static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
+/* A segment beginning at seq within what was sent before `end`, of at most so many bytes. */
+static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end,
+	uint32_t most)
 {
 	tern_seq data_end = tcb->flags & TCB_FIN_SENT ? seq_sub(tcb->snd.nxt, 1) : tcb->snd.nxt;
 	tern_seq stop = seq_min(end, data_end);
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
-	plan->len = at_most(left, tern_tcb_effective_mss(tcb));
+	plan->len = within_record(tcb, from, at_most(left, most));
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
-	if (plan->len && seq_eq(after, tcb_data_end(tcb)))
+	if (plan->len && (seq_eq(after, tcb_data_end(tcb)) || ends_record(tcb, after)))
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
+}
+
+static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
+{
+	plan_up_to(tcb, plan, from, end, tern_tcb_effective_mss(tcb));
 }
 
 /* Why this is sent again: a timeout is the reason once; what an ACK calls for after it is going on.
@@ -92,8 +130,19 @@ static uint32_t numbers_of(const struct plan *plan)
 	return plan->len + !!(plan->flags & TCP_FIN);
 }
 
+/* In place of what is planned, of the range that is lost, a segment larger than mss. */
+static void try_larger(struct tcp *tcp, struct tcb *tcb, struct plan *plan, struct range r)
+{
+	uint32_t left = tcb->side->rec.board.lost + at_most(never_sent(tcb), window_left(tcb));
+	uint32_t size = tern_mtu_trial(tcp, tcb, seq_diff(r.hi, r.lo), left);
+	if (size == 0)
+		return;
+	plan_up_to(tcb, plan, r.lo, r.hi, size);
+	plan->trial = plan->len == size;
+}
+
 /* What the scoreboard says is lost, the lowest first (RFC 6675 5 (4.3) and NextSeg (1)). */
-static bool plan_lost(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_lost(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	const struct recovery *rec = &tcb->side->rec;
 	uint32_t pipe = tern_recovery_pipe(tcb);
@@ -112,6 +161,8 @@ static bool plan_lost(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 		*plan = (struct plan){0};
 		return false;
 	}
+	if (tcb->side->mtu.full)
+		try_larger(tcp, tcb, plan, r);
 	plan->reason = reason_now(tcb, plan);
 	return true;
 }
@@ -123,7 +174,7 @@ static bool owes_again(const struct tcb *tcb)
 	       tcb->flags & TCB_RETRANSMIT_DUE;
 }
 
-static bool plan_retransmit(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_retransmit(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	struct tcb_side *side = tcb->side;
 	if (tcb_flight(tcb) == 0)
@@ -159,22 +210,6 @@ struct outlook {
 	bool fin; /* our FIN is to follow them */
 };
 
-static uint32_t never_sent(const struct tcb *tcb)
-{
-	return tcb->flags & TCB_FIN_SENT ? 0 : seq_diff(tcb_data_end(tcb), tcb->snd.nxt);
-}
-
-static bool fin_waits(const struct tcb *tcb)
-{
-	return tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT);
-}
-
-static uint32_t window_left(const struct tcb *tcb)
-{
-	tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
-	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
-}
-
 static struct outlook look(const struct tcb *tcb)
 {
 	struct outlook o;
@@ -202,7 +237,7 @@ static bool small_unacked(const struct tcb *tcb)
 /* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4). */
 static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
 {
-	if (tcb->flags & TCB_FORCE)
+	if (tcb->flags & TCB_FORCE || (n < o->avail && ends_record(tcb, seq_add(tcb->snd.nxt, n))))
 		return true;
 	if (n < o->avail) { /* a window is in the way */
 		uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
@@ -236,9 +271,14 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
 	struct outlook o = look(tcb);
-	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
+	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t trial = 0, whole = within_record(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
+	if (tcb->side->mtu.full && n >= o.mss)
+		trial = tern_mtu_trial(tcp, tcb, whole, whole);
+	if (trial)
+		n = o.mss = trial;
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (n && tcb->srtt >= PACING_RTT_MIN)
+	if (n && !trial && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
@@ -249,7 +289,9 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	tcb->flags &= ~TCB_FORCE;
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
-	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	plan->trial = trial && n == trial;
+	bool push = n && (n == o.avail || ends_record(tcb, seq_add(plan->seq, n)));
+	plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
 }
 
@@ -260,7 +302,8 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
-	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd)), tail = n % o.mss;
+	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;
 	if (n > 0 || (o.avail == 0 && o.window > 0))
@@ -283,10 +326,12 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	if (tcb_flight(tcb) == 0)
 		return false;
 	uint32_t avail = never_sent(tcb);
-	plan->len = at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb)));
+	plan->len = within_record(tcb, tcb->snd.nxt,
+		at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb))));
 	if (plan->len) {
 		plan->seq = tcb->snd.nxt;
-		plan->flags = (uint16_t)(TCP_ACK | (plan->len == avail ? TCP_PSH : 0));
+		bool push = plan->len == avail || ends_record(tcb, seq_add(plan->seq, plan->len));
+		plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0));
 	} else {
 		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
 		bool within = seq_lt(tcb->snd.una, side->rec.tail) && seq_lt(side->rec.tail, edge);
@@ -301,7 +346,7 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
  * F-RTO's question (RFC 5682 3.1 step 2b), new data before anything is sent again, cannot be asked:
  * recovery goes on as if there were none.
  */
-static bool plan_unasked(const struct tcp *tcp, struct tcb *tcb, struct plan *plan)
+static bool plan_unasked(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 {
 	struct tcb_side *side = tcb->side;
 	if (side->rec.frto != FRTO_NEW || !seq_eq(tcb->snd.nxt, side->recover))

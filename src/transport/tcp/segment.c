@@ -127,6 +127,10 @@ static void numbers_sent(struct tcp *tcp, struct tcb *tcb, const struct plan *pl
 		new_numbers(tcp, tcb, plan, r, mss);
 	else if (tcb->side && !(plan->flags & TCP_SYN))
 		tern_recovery_sent(tcp, tcb, r, true);
+	if (plan->retransmit && tcb->side && tcb->side->mtu.full)
+		tern_mtu_resent(tcp, tcb, r);
+	if (plan->trial)
+		tern_mtu_trial_sent(tcb, r);
 	if (plan->retransmit)
 		tern_rtt_cancel(tcb);
 	if (plan->retransmit && tcb->side && seq_eq(plan->seq, tcb->snd.una))
@@ -148,7 +152,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 		.window = tern_window_field(tcp, tcb, syn),
 		.data_len = plan->len,
 	};
-	uint32_t mss = tern_tcb_effective_mss(tcb);
+	uint32_t mss = plan->trial ? plan->len : tern_tcb_effective_mss(tcb);
 	add_options(tcp, tcb, &s);
 	add_urgent(tcb, &s);
 	uint8_t ecn = tcb->ecn ? tern_ecn_sent(tcb, &s, plan->retransmit) : 0;

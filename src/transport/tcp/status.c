@@ -28,6 +28,9 @@ static void describe_sending(const struct tcp *tcp, const struct tcb *tcb,
 	out->sndbuf = tcb->sndbuf;
 	out->send_room = tern_send_room(tcp, tcb);
 	out->mss = tern_tcb_effective_mss(tcb);
+	out->path_mtu = tern_path_mtu(tcp->ip, tcb->path);
+	if (tcb->side && tcb->side->mtu.full)
+		out->mss_before = out->mss + (tcb->side->mtu.full - tcb->mss);
 	out->snd_wscale = tcb->snd_wscale;
 	out->shut = tcb->flags & TCB_FIN_QUEUED;
 	out->cwnd = tcb->cwnd;

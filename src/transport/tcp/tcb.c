@@ -129,6 +129,7 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 	if (!tcb->side)
 		return;
 	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
+	tern_rangeset_clear(&tcb->side->records, &tcp->range_nodes);
 	tern_holes_changed(tcp, tcb);
 	tern_board_clear(tcp, &tcb->side->rec.board);
 	tern_pool_put(&tcp->sides, tcb->side);
@@ -139,8 +140,9 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early || side->dup_in_due || side->unanswered || tcb_stands_still(tcb) ||
-		tern_option_in_use(side) || tern_reply_paced(tcp, side) ||
+		side->fin_early || side->dup_in_due || side->unanswered || side->mtu.full ||
+		side->records.count || tcb_stands_still(tcb) || tern_option_in_use(side) ||
+		tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);
@@ -214,6 +216,7 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 	if (mss < floor)
 		mss = floor < path ? floor : path;
 	tcb->mss = (uint16_t)mss;
+	tern_mtu_open(tcp, tcb);
 }
 
 void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)

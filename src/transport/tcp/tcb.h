@@ -79,6 +79,15 @@ struct tcb_choice {
 	uint8_t syn_retries;
 };
 
+/* Segments made smaller, as larger ones vanish: see mtu.c. */
+struct tcb_mtu {
+	uint16_t full;      /* what mss was; 0: it is that still */
+	bool passed;        /* something was acknowledged since it is smaller */
+	bool out;           /* a larger segment is being tried: */
+	uint8_t failed;     /* such that vanished, in a row */
+	struct range trial; /* the numbers in it */
+};
+
 /* What a busy connection needs besides. */
 struct tcb_side {
 	struct rangeset ranges;                    /* received out of order, all beyond rcv.nxt */
@@ -116,6 +125,8 @@ struct tcb_side {
 	uint8_t keep_count, keep_probes; /* 0: the setting; probes unanswered */
 	uint32_t user_timeout;           /* ms; 0: none (RFC 5482) */
 	struct tcb_choice choice;
+	struct tcb_mtu mtu;
+	struct rangeset records; /* the last byte of each record not acknowledged */
 	uint64_t heard_at, probed_at, stalled_at; /* ns: last acceptable segment, last probe, what
 						     is not acknowledged was sent */
 	uint64_t timed_at;                        /* ns */

@@ -461,11 +461,29 @@ struct plan {
 	uint32_t len;   /* data bytes */
 	uint16_t flags; /* TCP_* */
 	bool retransmit;
+	bool trial;     /* larger than mss, in one segment: mtu.c */
 	uint8_t reason; /* enum tern_retransmit_reason */
 };
 /* Builds it in the frame, moves snd.nxt, tells timers and listener. */
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
+
+/* --- mtu.c: paths that drop large packets and do not say so ----------------------------- */
+
+/* R1 (RFC 9293 3.8.3): timeout upon timeout, and there is a side block. */
+void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb);
+/* The connection opens, its mss is set. */
+void tern_mtu_open(struct tcp *tcp, struct tcb *tcb);
+/* While side->mtu.full, and a segment may go: the data of a larger one that is to be tried in its
+ * place, bytes; 0: none is. It may take cwnd a little further. run: what there is for it; all: what
+ * there is to be sent now and behind it. */
+uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all);
+/* It went out. */
+void tern_mtu_trial_sent(struct tcb *tcb, struct range r);
+/* The numbers in r went out again. */
+void tern_mtu_resent(struct tcp *tcp, struct tcb *tcb, struct range r);
+/* snd.una has moved. */
+void tern_mtu_acked(struct tcp *tcp, struct tcb *tcb);
 
 /* --- pacing.c ------------------------------------------------------------------------- */
 
@@ -574,6 +592,9 @@ void tern_trace_window(struct tcp *tcp, const struct tcb *tcb);
 void tern_trace_queue(struct tcp *tcp, const struct listener *l);
 void tern_trace_rtt(struct tcp *tcp, const struct tcb *tcb, uint64_t sample);
 void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *why);
+/* mss was `from`; why: for the trace. */
+void tern_trace_segment_size(struct tcp *tcp, const struct tcb *tcb, uint32_t from,
+	const char *why);
 void tern_trace_timer(struct tcp *tcp, const struct tcb *tcb, enum tern_timer which, bool fired,
 	uint64_t deadline);
 /* The same for connections without a TCB. */

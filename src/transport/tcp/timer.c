@@ -400,8 +400,11 @@ static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 	}
 	back_off(tcp, tcb);
 	/* R1 of RFC 9293 3.8.3 (MUST-20). */
-	if (!tcb_syn_unacked(tcb) && tcb->backoff >= tcp->core->set.tcp_retries1)
+	if (!tcb_syn_unacked(tcb) && tcb->backoff >= tcp->core->set.tcp_retries1) {
 		tern_path_doubt(tcp->ip, tcb->path);
+		if (tcb->side)
+			tern_mtu_doubt(tcp, tcb);
+	}
 	arm_retransmit(tcp, tcb);
 	tern_want_send(tcp, tcb);
 	return true;

@@ -221,6 +221,17 @@ void tern_trace_congestion(struct tcp *tcp, const struct tcb *tcb, const char *w
 	tern_core_trace(tcp->core, &t);
 }
 
+void tern_trace_segment_size(struct tcp *tcp, const struct tcb *tcb, uint32_t from, const char *why)
+{
+	if (!core_traced(tcp->core))
+		return;
+	struct tern_trace t = about(tcp, tcb, TERN_TRACE_SEGMENT_SIZE);
+	t.segment_size.from = from;
+	t.segment_size.to = tcb->mss;
+	t.segment_size.why = why;
+	tern_core_trace(tcp->core, &t);
+}
+
 void tern_trace_stub_timer(struct tcp *tcp, const struct tern_trace_conn *conn,
 	enum tern_timer which, bool fired, uint64_t deadline)
 {

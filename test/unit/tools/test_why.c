@@ -528,6 +528,20 @@ static void base64_comes_back(void **state)
 		assert_null(tern_base64_decode(bad[i], &n));
 }
 
+static void larger_segments_vanish(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_as(&p, &(struct tcp_options){.has = TCP_OPT_MSS, .mss = 1460});
+	write_bytes_of(&p, 5000);
+	peer_ignore(&p, 8 * SEC);
+	explain(&p);
+	expect_fact(1, WHY_BLACK_HOLE, false,
+		"Segments are 1,024 bytes, not 1,460 bytes any more: larger ones went unanswered, "
+		"and no router on the path (MTU 1,500) has said why.");
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +563,7 @@ int main(void)
 		cmocka_unit_test(many_are_one_sentence),
 		cmocka_unit_test(words_are_those_one_would_use),
 		cmocka_unit_test(base64_comes_back),
+		cmocka_unit_test(larger_segments_vanish),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,8 @@ bool pair_collect_side(struct pair *t, unsigned from)
 	struct tern_frame frame = {.data = t->buffer, .capacity = sizeof t->buffer};
 	if (tern_output(s->stack, s->nif, &frame, 1, t->now) == 0)
 		return false;
-	if (!t->cut)
+	uint32_t largest = frame.gso_size ? frame.header_len + frame.gso_size : frame.len;
+	if (!t->cut && (t->hole == 0 || largest <= t->hole))
 		put(t, &t->side[!from], &frame);
 	return true;
 }

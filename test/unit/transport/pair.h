@@ -39,6 +39,7 @@ struct pair {
 	uint64_t now;
 	uint64_t delay; /* each way, ns */
 	bool cut;       /* frames vanish */
+	uint32_t hole;  /* larger ones do, bytes; 0: none */
 	uint8_t buffer[65600];
 };
 

@@ -1,0 +1,307 @@
+/* Paths that drop large packets and do not say so (mtu.c; RFC 2923 2.1, RFC 4821 7.7). */
+#include "pair.h"
+#include "transport/tcp/tcp.h"
+
+#define WHOLE 1460 /* of a 1500-byte MTU; 12 of it are timestamps */
+
+static uint8_t data[1 << 18];
+
+static void set(struct pair *t, const char *name, int64_t value)
+{
+	for (unsigned k = 0; k < 2; k++)
+		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
+}
+
+static void opened(struct pair *t, uint32_t offload)
+{
+	pair_open(t, &(struct pair_setup){.delay = 10 * MSEC, .offload = offload});
+}
+
+static void connected(struct pair *t)
+{
+	opened(t, 0);
+	pair_connect(t);
+}
+
+static void write_all(struct pair *t, uint32_t n)
+{
+	assert_true(n <= sizeof data);
+	assert_int_equal(tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_SNDBUF,
+				 sizeof data),
+		0);
+	assert_int_equal(tern_tcp_write(t->side[0].stack, t->side[0].conn, data, n), n);
+}
+
+static uint64_t received(const struct pair *t)
+{
+	struct tern_tcp_info info = pair_info(t, 1);
+	return info.rcv_nxt - info.irs - 1;
+}
+
+static void run(struct pair *t, uint64_t ns)
+{
+	static uint8_t sink[1 << 16];
+	uint64_t end = t->now + ns;
+	while (pair_step(t, end))
+		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
+			;
+}
+
+/* Until side 1 has that much, in ns. */
+static uint64_t until(struct pair *t, uint64_t bytes)
+{
+	uint64_t began = t->now;
+	while (received(t) < bytes && t->now < began + 300 * SEC)
+		run(t, MSEC);
+	return t->now - began;
+}
+
+static uint32_t mss(const struct pair *t)
+{
+	return pair_info(t, 0).mss;
+}
+
+static uint64_t counted(const struct pair *t, enum tern_counter which)
+{
+	return tern_counter(t->side[0].stack, which);
+}
+
+static void a_stream_gets_through_in_smaller_segments(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < 4; k++) {
+		struct pair t;
+		opened(&t, k & 2 ? TERN_OFFLOAD_TSO | TERN_OFFLOAD_TX_CSUM : 0);
+		set(&t, "tcp_sack", k & 1);
+		pair_connect(&t);
+		t.hole = 1400;
+		write_all(&t, 200000);
+		assert_true(until(&t, 200000) < 10 * SEC);
+		assert_int_equal(mss(&t), 1024);
+		assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPBlackHole), 1);
+		pair_close(&t);
+	}
+}
+
+static void without_the_setting_it_does_not(void **state)
+{
+	(void)state;
+	struct pair t;
+	opened(&t, 0);
+	set(&t, "tcp_mtu_probing", 0);
+	pair_connect(&t);
+	t.hole = 1400;
+	write_all(&t, 20000);
+	until(&t, 20000);
+	assert_int_equal(received(&t), 0);
+	assert_int_equal(mss(&t), WHOLE - 12);
+	pair_close(&t);
+}
+
+static void narrower_paths_take_one_more_timeout_for_each_half(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t hole, mss;
+		uint64_t most;
+	} path[] = {{1076, 1024, 4}, {1075, 512, 6}, {300, 128, 20}};
+	for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
+		struct pair t;
+		connected(&t);
+		t.hole = path[i].hole;
+		write_all(&t, 20000);
+		assert_true(until(&t, 20000) < path[i].most * SEC);
+		assert_int_equal(mss(&t), path[i].mss);
+		pair_close(&t);
+	}
+}
+
+static void never_smaller_than_a_peer_may_ask_for(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	t.hole = 60;
+	write_all(&t, 20000);
+	run(&t, 200 * SEC);
+	assert_int_equal(mss(&t), 48 + TCP_OPTIONS_LEN_MAX - 12);
+	pair_close(&t);
+}
+
+static void a_peer_who_was_only_away_gets_whole_segments_soon(void **state)
+{
+	(void)state;
+	struct pair t;
+	for (uint64_t away = 2; away < 100; away *= 3) {
+		connected(&t);
+		write_all(&t, 200000);
+		run(&t, 15 * MSEC);
+		t.cut = true;
+		run(&t, away * SEC);
+		assert_true(mss(&t) <= 1024);
+		t.cut = false;
+		until(&t, 200000);
+		assert_int_equal(mss(&t), WHOLE - 12);
+		assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 0);
+		assert_null(tern_stack_check(t.side[0].stack));
+		assert_int_equal(tern_path_hole_mtu(
+					 tern_tcb_of(tern_stack_tcp_const(t.side[0].stack),
+						 t.side[0].conn)
+						 ->path),
+			0);
+		pair_close(&t);
+	}
+}
+
+/* Less than would be in a smaller segment says nothing of the size. */
+static void small_segments_that_vanish_change_nothing(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	t.cut = true;
+	write_all(&t, 900);
+	run(&t, 5 * SEC);
+	assert_true(pair_info(&t, 0).backoff > 3);
+	assert_int_equal(mss(&t), WHOLE - 12);
+	pair_close(&t);
+}
+
+static void a_hole_is_tried_again_once_in_the_interval(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	t.hole = 1400;
+	write_all(&t, 200000);
+	until(&t, 200000);
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);
+	for (unsigned i = 1; i <= 59; i++) {
+		write_all(&t, 20000);
+		run(&t, 10 * SEC);
+	}
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);
+	for (unsigned i = 0; i < 3; i++) {
+		write_all(&t, 20000);
+		run(&t, 10 * SEC);
+	}
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 4);
+	assert_int_equal(mss(&t), 1024);
+	/* The path is mended. */
+	t.hole = 0;
+	for (unsigned i = 0; i < 62; i++) {
+		write_all(&t, 20000);
+		run(&t, 10 * SEC);
+	}
+	assert_int_equal(mss(&t), WHOLE - 12);
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 4);
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPTimeouts), 3);
+	pair_close(&t);
+}
+
+/* The next connection begins with what the path is known to carry; no smaller than 552 bytes. */
+static void other_connections_of_the_path_are_spared(void **state)
+{
+	(void)state;
+	static const uint32_t hole[][2] = {{1400, 1024}, {300, 500}};
+	for (size_t i = 0; i < 2; i++) {
+		struct pair t;
+		connected(&t);
+		t.hole = hole[i][0];
+		write_all(&t, 100000);
+		until(&t, 100000);
+		struct tern_conn first[2] = {t.side[0].conn, t.side[1].conn};
+		struct tern_connect_opts opts = {.remote = {t.side[1].addr, PAIR_PORT}};
+		assert_int_equal(tern_tcp_connect(t.side[0].stack, &opts, &t.side[0].conn), 0);
+		run(&t, SEC);
+		assert_int_equal(tern_tcp_accept(t.side[1].stack, t.side[1].listener,
+					 &t.side[1].conn),
+			0);
+		assert_int_equal(mss(&t), hole[i][1]);
+		uint64_t timeouts = counted(&t, TERN_COUNT_TcpExtTCPTimeouts);
+		write_all(&t, 100000);
+		until(&t, 100000);
+		assert_true(i || counted(&t, TERN_COUNT_TcpExtTCPTimeouts) == timeouts);
+		tern_tcp_abort(t.side[0].stack, first[0]);
+		tern_tcp_abort(t.side[1].stack, first[1]);
+		pair_close(&t);
+	}
+}
+
+/* Also when there was none for a while. */
+static void the_path_is_remembered(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	t.hole = 1400;
+	write_all(&t, 100000);
+	until(&t, 100000);
+	assert_int_equal(tern_tcp_abort(t.side[0].stack, t.side[0].conn), 0);
+	run(&t, 300 * SEC);
+	assert_int_equal(tern_tcp_abort(t.side[1].stack, t.side[1].conn), 0);
+	struct tern_connect_opts opts = {.remote = {t.side[1].addr, PAIR_PORT}};
+	assert_int_equal(tern_tcp_connect(t.side[0].stack, &opts, &t.side[0].conn), 0);
+	run(&t, SEC);
+	assert_int_equal(mss(&t), 1024);
+	pair_close(&t);
+}
+
+/* As many as HOLES_MAX; then the oldest is forgotten. */
+static void no_more_paths_are_kept_than_the_bound(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	struct tcp *tcp = tern_stack_tcp(t.side[0].stack);
+	uint32_t before = tcp->ip->paths.live;
+	for (unsigned i = 0; i < 3 * HOLES_MAX; i++) {
+		struct tern_addr dst = tern_addr_v4(10, 0, 0, (uint8_t)(20 + i));
+		int err;
+		struct path *path = tern_path_get(tcp->ip, &t.side[0].addr, &dst, &err);
+		assert_non_null(path);
+		tern_path_hole(tcp->ip, path, 1000, SEC);
+		tern_path_hole(tcp->ip, path, 900, SEC);
+		tern_path_put(tcp->ip, path);
+	}
+	assert_int_equal(tcp->ip->paths.live, before + HOLES_MAX);
+	pair_close(&t);
+}
+
+/* An error from a router is believed beside that. */
+static void what_is_tried_is_never_more_than_the_path(void **state)
+{
+	(void)state;
+	struct pair t;
+	connected(&t);
+	set(&t, "tcp_probe_interval", 60);
+	t.hole = 1200;
+	write_all(&t, 100000);
+	until(&t, 100000);
+	struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(t.side[0].stack), t.side[0].conn);
+	tern_path_too_big(tern_stack_tcp(t.side[0].stack)->ip, tcb->path, 1000);
+	for (unsigned i = 0; i < 100; i++) {
+		write_all(&t, 20000);
+		run(&t, SEC);
+	}
+	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);
+	pair_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stream_gets_through_in_smaller_segments),
+		cmocka_unit_test(without_the_setting_it_does_not),
+		cmocka_unit_test(narrower_paths_take_one_more_timeout_for_each_half),
+		cmocka_unit_test(never_smaller_than_a_peer_may_ask_for),
+		cmocka_unit_test(a_peer_who_was_only_away_gets_whole_segments_soon),
+		cmocka_unit_test(small_segments_that_vanish_change_nothing),
+		cmocka_unit_test(a_hole_is_tried_again_once_in_the_interval),
+		cmocka_unit_test(other_connections_of_the_path_are_spared),
+		cmocka_unit_test(the_path_is_remembered),
+		cmocka_unit_test(no_more_paths_are_kept_than_the_bound),
+		cmocka_unit_test(what_is_tried_is_never_more_than_the_path),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
