@@ -364,7 +364,8 @@ static bool plan_ack(struct tcb *tcb, struct plan *plan)
 
 static bool make_ready(struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb_flight(tcb) == 0 && (tcb->send.len || !tcb->side))
+	bool may_go = tcb->send.len && window_left(tcb);
+	if (tcb_flight(tcb) == 0 && (may_go || !tcb->side))
 		tern_cwnd_resume(tcp, tcb);
 	return tcb->side || tern_tcb_side(tcp, tcb);
 }
