@@ -192,6 +192,15 @@ int tern_congestion_number(const char *name);
 /* The pointer that events about this connection carry. */
 int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *user);
 
+/* Where loss recovery stands; Linux's tcp_ca_state and its order. */
+enum tern_tcp_recovery {
+	TERN_TCP_RECOVERY_OPEN,     /* nothing is amiss */
+	TERN_TCP_RECOVERY_DISORDER, /* the peer holds what came after a hole */
+	TERN_TCP_RECOVERY_CWR,      /* congestion was echoed (RFC 3168), and is being answered */
+	TERN_TCP_RECOVERY_FAST,     /* fast recovery (RFC 6675) */
+	TERN_TCP_RECOVERY_LOSS,     /* after a retransmission timeout */
+};
+
 /* STATUS. Times in us; sizes in bytes. */
 struct tern_tcp_info {
 	enum tern_tcp_state state;
@@ -208,6 +217,7 @@ struct tern_tcp_info {
 	uint32_t out_of_order; /* received beyond a hole */
 	uint32_t sndbuf, rcvbuf, send_room;
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
+	uint32_t rcv_mss;             /* largest segment received */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack, ecn;
 	bool peer_closed;                   /* FIN received in order */
@@ -219,11 +229,13 @@ struct tern_tcp_info {
 	const char *congestion;             /* "cubic", "reno" */
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
-	bool recovering;
+	bool recovering;                    /* FAST or LOSS */
+	enum tern_tcp_recovery recovery;
 	/* What is in flight, by SACK and RACK, bytes: held by the peer, believed lost, sent again
 	 * and not heard of since. */
 	uint32_t sacked, lost, resending;
 	uint32_t reordering; /* segments: the farthest that one was seen to overtake; at least 3 */
+	uint32_t reordered;  /* ACKs that showed it */
 	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
 	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",
