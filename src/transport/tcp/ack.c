@@ -43,6 +43,8 @@ static void advance(struct arrival *a, struct ack_info *info)
 	if (tcb->side) {
 		tcb->side->unmoved = 0;
 		tern_cc_advanced(tcb);
+		if (tcb->side->records.count)
+			tern_record_acked(tcb);
 	}
 	/* A SYN-ACK that is no longer needed still owes the peer's SYN its acknowledgement. */
 	if (info->syn_acked && tcb->flags & TCB_SYN_DUE)
@@ -203,6 +205,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	}
 	if (tcb->side) {
 		tcb->side->unanswered = 0;
+		tcb->side->hold = false;
 		tern_keepalive_heard(tcp, tcb->side);
 	}
 	info.window_changed = update_window(a, info.acked > 0);

@@ -5,8 +5,6 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define CORK_CEILING (200 * MS)
-
 static void enqueue(struct send_queue *queues, struct tcb *tcb)
 {
 	struct send_queue *q = &queues[tcb->path->nif];
@@ -54,6 +52,16 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 
 /* --- retransmissions ------------------------------------------------------------------ */
 
+/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come;
+ * and that of a record. */
+static bool pushes(const struct tcb *tcb, tern_seq after)
+{
+	const struct tcb_side *side = tcb->side;
+	if (seq_eq(after, tcb_data_end(tcb)))
+		return !side->more;
+	return side->records.count && tern_record_ends(side, after);
+}
+
 /* A segment beginning at seq within what was sent before `end`. */
 static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end)
 {
@@ -62,10 +70,11 @@ static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
 	plan->len = at_most(left, tern_tcb_effective_mss(tcb));
+	plan->len = tern_record_limit(tcb->side, from, plan->len);
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
-	if (plan->len && seq_eq(after, tcb_data_end(tcb)))
+	if (plan->len && pushes(tcb, after))
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
@@ -206,9 +215,16 @@ static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_
 	}
 	if (o->fin)
 		return true;
-	if (tcb->flags & TCB_CORK)
+	if (tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold))
 		return false;
 	return tcb->flags & TCB_NODELAY || !small_unacked(tcb);
+}
+
+/* A record's last segment is as good as full: what follows cannot fill it. */
+static bool record_complete(const struct tcb *tcb, const struct outlook *o, uint32_t n)
+{
+	return n < o->avail && tcb->side->records.count &&
+	       tern_record_ends(tcb->side, seq_add(tcb->snd.nxt, n));
 }
 
 /* The most data one frame may take: a segment, or many where the device cuts them. */
@@ -234,18 +250,20 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
+	n = tern_record_limit(tcb->side, tcb->snd.nxt, n);
 	if (n && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
-	if (tail && !small_may_go(tcb, &o, n))
+	if (tail && !record_complete(tcb, &o, n) && !small_may_go(tcb, &o, n))
 		n -= tail;
 	bool fin = o.fin && n == o.avail && n < o.window;
 	if (n == 0 && !fin)
 		return false;
+	bool push = n && pushes(tcb, seq_add(tcb->snd.nxt, n));
 	tcb->flags &= ~TCB_FORCE;
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
-	plan->flags = (uint16_t)(TCP_ACK | (n == o.avail && n ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
 }
 
@@ -263,7 +281,8 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
 	if (o.avail > at_most(o.window, o.cwnd) || o.window == 0)
 		return o.window <= o.cwnd ? "window" : "cwnd";
-	return tcb->flags & TCB_CORK ? "cork" : "nagle";
+	bool corked = tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold);
+	return corked ? "cork" : "nagle";
 }
 
 /*
@@ -280,9 +299,11 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 		return false;
 	uint32_t avail = never_sent(tcb);
 	plan->len = at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb)));
+	plan->len = tern_record_limit(side, tcb->snd.nxt, plan->len);
 	if (plan->len) {
+		bool push = pushes(tcb, seq_add(tcb->snd.nxt, plan->len));
 		plan->seq = tcb->snd.nxt;
-		plan->flags = (uint16_t)(TCP_ACK | (plan->len == avail ? TCP_PSH : 0));
+		plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0));
 	} else {
 		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
 		bool within = seq_lt(tcb->snd.una, side->rec.tail) && seq_lt(side->rec.tail, edge);
@@ -306,7 +327,8 @@ static bool plan_unasked(const struct tcp *tcp, struct tcb *tcb, struct plan *pl
 	return plan_retransmit(tcp, tcb, plan);
 }
 
-/* Data waits, nothing is in flight whose ACK would wake us: a timer must. */
+/* Data waits, nothing is in flight whose ACK would wake us: a timer must. Of a cork tcp(7) says 200
+ * ms; Linux, too, waits for an RTO, which is no less. */
 static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb_in(tcb, SENDING) || tcb_flight(tcb))
@@ -315,8 +337,7 @@ static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 		tcb->send.len || (tcb->flags & TCB_FIN_QUEUED && !(tcb->flags & TCB_FIN_SENT));
 	if (!waiting)
 		return;
-	bool corked = tcb->flags & TCB_CORK && tcb->snd.wnd > tcb->send.len;
-	tern_timer_blocked(tcp, tcb, corked ? CORK_CEILING : 0);
+	tern_timer_blocked(tcp, tcb, 0);
 }
 
 /* --- choosing ---------------------------------------------------------------------------- */

@@ -72,6 +72,14 @@ struct late {
 	uint32_t floor, next; /* TS.Recent when the time before this began, and when this did */
 };
 
+#define RECORDS_MAX 16
+
+/* Where segments must end: TERN_SEND_END. */
+struct records {
+	uint8_t count;
+	tern_seq end[RECORDS_MAX]; /* not acknowledged, in order */
+};
+
 /* Options that few set: 0 is the setting, or none. */
 struct tcb_choice {
 	uint32_t window_clamp, notsent_lowat; /* bytes */
@@ -113,6 +121,8 @@ struct tcb_side {
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
 	uint16_t keep_idle, keep_interval; /* s; 0: the setting */
 	bool keepalive;
+	bool more; /* the last write said that more is to come: its tail is not pushed, ... */
+	bool hold; /* ... and waits */
 	uint8_t keep_count, keep_probes; /* 0: the setting; probes unanswered */
 	uint32_t user_timeout;           /* ms; 0: none (RFC 5482) */
 	struct tcb_choice choice;
@@ -125,6 +135,7 @@ struct tcb_side {
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 	uint32_t duplicates; /* D-SACKs heard */
+	struct records records;
 	struct cwnd_use use;
 	struct pacing pacing;
 	union cc_state cc; /* the algorithm's own */

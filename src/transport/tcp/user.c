@@ -116,6 +116,8 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
 		wait_for_memory(tcp, tcb);
 	if (n == 0)
 		return len ? TERN_EAGAIN : 0;
+	if (tcb->side)
+		tcb->side->more = tcb->side->hold = false;
 	sent(tcp, tcb);
 	return (ptrdiff_t)n;
 }
@@ -172,6 +174,8 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 		tern_ring_forget(&tcb->send, &tcp->core->chunks, tcb->send.len);
 	else
 		tern_ring_clear(&tcb->send, &tcp->core->chunks);
+	if (n && tcb->side)
+		tcb->side->more = tcb->side->hold = false;
 	if (n)
 		sent(tcp, tcb);
 	return 0;
