@@ -29,6 +29,7 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 {
 	uint32_t mss = i->mss ? i->mss : 1;
 	*out = (struct tcp_info){.tcpi_state = tern_linux_state(i->state)};
+	out->tcpi_ca_state = (uint8_t)i->recovery;
 	out->tcpi_retransmits = (uint8_t)(i->backoff < 255 ? i->backoff : 255);
 	out->tcpi_backoff = out->tcpi_retransmits;
 	out->tcpi_options =
@@ -40,14 +41,17 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_rto = i->rto_us;
 	out->tcpi_ato = 40000;
 	out->tcpi_snd_mss = i->mss;
-	out->tcpi_rcv_mss = i->advertised_mss;
+	out->tcpi_rcv_mss = i->rcv_mss;
 	out->tcpi_advmss = i->advertised_mss;
 	out->tcpi_pmtu = i->path_mtu;
 	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
 	out->tcpi_sacked = (i->sacked + mss - 1) / mss;
-	out->tcpi_lost = (i->lost + mss - 1) / mss;
+	/* Linux counts as lost what it has sent again until that is heard of; but for a probe. */
+	uint32_t lost = i->lost + (i->recovering ? i->resending : 0);
+	out->tcpi_lost = (lost + mss - 1) / mss;
 	out->tcpi_retrans = (i->resending + mss - 1) / mss;
 	out->tcpi_reordering = i->reordering;
+	out->tcpi_reord_seen = i->reordered;
 	out->tcpi_min_rtt = i->min_rtt_us;
 	out->tcpi_dsack_dups = i->duplicates;
 	out->tcpi_rtt = i->rtt_us;

@@ -108,13 +108,19 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
  * 6093). */
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
+/* For tern_tcp_send. */
+enum tern_send_flag {
+	TERN_SEND_END = 1, /* where all of it is taken, its last byte ends a record: no segment goes
+			      on beyond that, sent again or not (Linux's MSG_EOR) */
+	TERN_SEND_MORE = 2 /* more is to come: a tail that fills no segment waits for that, for the
+			      next ACK or for a retransmission timeout (Linux's MSG_MORE) */
+};
 /*
- * As tern_tcp_write; where all of it is taken, its last byte ends a record, and no segment goes on
- * beyond that, sent again or not (Linux's MSG_EOR). TERN_EAGAIN also when tcp_max_ranges records
+ * As tern_tcp_write; flags of enum tern_send_flag. TERN_EAGAIN also when tcp_max_ranges records
  * wait to be acknowledged. To the peer it is a stream like any other.
  */
-ptrdiff_t tern_tcp_write_record(struct tern_stack *stack, struct tern_conn conn, const void *data,
-	size_t len);
+ptrdiff_t tern_tcp_send(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len, unsigned flags);
 /*
  * RECEIVE. Copies up to len bytes out; returns how many, 0 at the end of the stream (the
  * peer's FIN), TERN_EAGAIN for none yet, or the connection's error. Bytes received before an error
@@ -199,6 +205,15 @@ int tern_congestion_number(const char *name);
 /* The pointer that events about this connection carry. */
 int tern_tcp_set_user(struct tern_stack *stack, struct tern_conn conn, void *user);
 
+/* Where loss recovery stands; Linux's tcp_ca_state and its order. */
+enum tern_tcp_recovery {
+	TERN_TCP_RECOVERY_OPEN,     /* nothing is amiss */
+	TERN_TCP_RECOVERY_DISORDER, /* the peer holds what came after a hole */
+	TERN_TCP_RECOVERY_CWR,      /* congestion was echoed (RFC 3168), and is being answered */
+	TERN_TCP_RECOVERY_FAST,     /* fast recovery (RFC 6675) */
+	TERN_TCP_RECOVERY_LOSS,     /* after a retransmission timeout */
+};
+
 /* STATUS. Times in us; sizes in bytes. */
 struct tern_tcp_info {
 	enum tern_tcp_state state;
@@ -217,6 +232,7 @@ struct tern_tcp_info {
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
 	uint32_t path_mtu;            /* bytes: the interface's, or what routers have said since */
 	uint32_t mss_before;          /* before larger segments vanished; 0: none have */
+	uint32_t rcv_mss;             /* largest segment received */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack, ecn;
 	bool peer_closed;                   /* FIN received in order */
@@ -228,11 +244,13 @@ struct tern_tcp_info {
 	const char *congestion;             /* "cubic", "reno" */
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
-	bool recovering;
+	bool recovering;                    /* FAST or LOSS */
+	enum tern_tcp_recovery recovery;
 	/* What is in flight, by SACK and RACK, bytes: held by the peer, believed lost, sent again
 	 * and not heard of since. */
 	uint32_t sacked, lost, resending;
 	uint32_t reordering; /* segments: the farthest that one was seen to overtake; at least 3 */
+	uint32_t reordered;  /* ACKs that showed it */
 	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
 	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",

@@ -62,7 +62,7 @@ void tern_drill_apply_to_listener(struct drill *drill, const struct fd *fd)
 
 void tern_drill_cork(struct drill *drill, struct fd *fd)
 {
-	int64_t now = 0, wanted = fd->cork || fd->more;
+	int64_t now = 0, wanted = fd->cork;
 	if (fd->kind == FD_CONN &&
 		tern_tcp_option_get(drill->stack, fd->conn, TERN_TCP_CORK, &now) == 0 &&
 		now != wanted)

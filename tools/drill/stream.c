@@ -258,9 +258,10 @@ static int64_t write_once(struct drill *drill, struct drill_call *call, struct f
 	size_t place = (size_t)call->done, len = total(msg) - place;
 	uint8_t *bytes = room_for(len);
 	gather(msg, place, bytes, len);
-	int64_t n = flags & MSG_OOB   ? tern_tcp_write_urgent(drill->stack, fd->conn, bytes, len)
-		    : flags & MSG_EOR ? tern_tcp_write_record(drill->stack, fd->conn, bytes, len)
-				      : tern_tcp_write(drill->stack, fd->conn, bytes, len);
+	unsigned how =
+		(flags & MSG_EOR ? TERN_SEND_END : 0u) | (flags & MSG_MORE ? TERN_SEND_MORE : 0u);
+	int64_t n = flags & MSG_OOB ? tern_tcp_write_urgent(drill->stack, fd->conn, bytes, len)
+				    : tern_tcp_send(drill->stack, fd->conn, bytes, len, how);
 	free(bytes);
 	return n == TERN_ENOTCONN && opening(drill, fd) ? TERN_EAGAIN : n;
 }
@@ -273,12 +274,7 @@ static int64_t write_stream(struct drill *drill, struct drill_call *call, struct
 	int64_t len = (int64_t)total(msg);
 	if (flags & ~known || (flags & MSG_OOB && flags & MSG_EOR))
 		return -EOPNOTSUPP;
-	fd->more = flags & MSG_MORE;
-	if (fd->more)
-		tern_drill_cork(drill, fd);
 	int64_t n = write_once(drill, call, fd, msg, flags);
-	if (!fd->more)
-		tern_drill_cork(drill, fd);
 	if (n >= 0) {
 		call->done += n;
 		return call->done < len && wait ? BLOCKED : call->done;

@@ -54,7 +54,7 @@ struct fd {
 	bool read_shut, linger_reset;
 	bool accept_edge; /* TERN_EV_ACCEPT came */
 	bool tells_inq;   /* TCP_INQ */
-	bool cork, more;  /* as the program set it; MSG_MORE holds the tail */
+	bool cork;        /* as the program set it */
 	bool send_edge;   /* TERN_EV_WRITABLE came */
 	struct tern_endpoint local, remote;
 	struct tern_conn conn;

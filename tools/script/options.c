@@ -123,6 +123,8 @@ static void set_one(struct run *run, const char *name, const char *text)
 		n = tern_congestion_number(text);
 		good = n >= 0;
 	}
+	if (n == UINT32_MAX) /* Linux's "no limit" */
+		n = INT32_MAX;
 	int err = good ? run->target->set(run, name, n) : TERN_ENOENT;
 	if (err == TERN_ENOENT) {
 		run->settings_left_out++;

@@ -44,7 +44,7 @@ static void advance(struct arrival *a, struct ack_info *info)
 		tcb->side->unmoved = 0;
 		tern_cc_advanced(tcb);
 		if (tcb->side->records.count)
-			tern_rangeset_remove_below(&tcb->side->records, &a->tcp->range_nodes, ack);
+			tern_record_acked(a->tcp, tcb);
 		if (tcb->side->mtu.full)
 			tern_mtu_acked(a->tcp, tcb);
 	}
@@ -207,6 +207,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	}
 	if (tcb->side) {
 		tcb->side->unanswered = 0;
+		tcb->side->hold = false;
 		tern_keepalive_heard(tcp, tcb->side);
 	}
 	info.window_changed = update_window(a, info.acked > 0);

@@ -46,14 +46,20 @@ int tern_congestion_number(const char *name)
 
 /* --- growth ---------------------------------------------------------------------------- */
 
+/* In slow start the window may grow to twice what was used of it, as in Linux. */
+static bool fills_window(const struct tcb *tcb, uint32_t flight)
+{
+	return tcb->cwnd < 2 * (uint64_t)flight;
+}
+
 bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 {
 	const struct cwnd_use *use = &tcb->side->use;
 	if (use->reducing && tcb->side->mode == RECOVERY_OPEN)
 		return false;
-	if (tcb->cwnd < tcb->ssthresh)
-		return use->limited || ack->flight >= tcb->cwnd / 2;
-	return use->limited;
+	if (use->limited || tcb->cwnd >= tcb->ssthresh)
+		return use->limited;
+	return fills_window(tcb, ack->flight);
 }
 
 /*
@@ -157,7 +163,7 @@ void tern_cwnd_sent(const struct tcp *tcp, struct tcb *tcb)
 	struct cwnd_use *use = &tcb->side->use;
 	uint32_t flight = tcb_flight(tcb), now = now_ms(tcp);
 	bool full = flight + tcb->mss > tcb->cwnd;
-	bool filling = tcb->cwnd < tcb->ssthresh && flight >= tcb->cwnd / 2;
+	bool filling = tcb->cwnd < tcb->ssthresh && fills_window(tcb, flight);
 	if (!seq_lt(tcb->snd.una, use->round)) {
 		use->round = tcb->snd.nxt;
 		use->limited = false;

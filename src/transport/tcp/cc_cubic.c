@@ -140,11 +140,15 @@ static void acked(struct tcb *tcb, const struct ack_info *ack)
 		avoid_congestion(tcb, ack, bytes);
 }
 
-/* RFC 9438 4.6, 4.7. */
+/*
+ * RFC 9438 4.6, 4.7. Of cwnd, as Linux: what a program that sent little had in flight says less
+ * about the path, and a window that is not used has not grown (cc.c).
+ */
 static uint32_t ssthresh(struct tcb *tcb, uint32_t flight)
 {
+	(void)flight;
 	struct cubic *c = &tcb->side->cc.cubic;
-	uint32_t two = 2u * tcb->mss, less = (uint32_t)((uint64_t)flight * 7 / 10);
+	uint32_t two = 2u * tcb->mss, less = (uint32_t)((uint64_t)tcb->cwnd * 7 / 10);
 	c->had_epoch = c->epoch;
 	c->had_w_max = c->w_max;
 	c->had_prior = c->prior;

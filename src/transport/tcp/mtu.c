@@ -59,7 +59,7 @@ static uint32_t first_again(const struct tcb *tcb)
 {
 	const struct scoreboard *b = &tcb->side->rec.board;
 	uint32_t run = b->count ? seq_diff(board_end(b, 0), tcb->snd.una) : tcb_flight(tcb);
-	return at_most(run, tern_tcb_effective_mss(tcb));
+	return tern_record_limit(tcb, tcb->snd.una, at_most(run, tern_tcb_effective_mss(tcb)));
 }
 
 /* What is small already may take one more timeout, as Linux. */
@@ -82,6 +82,7 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb)
 	m->failed = 0;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPMTUPBlackHole);
 	change(tcp, tcb, size, "black hole");
+	tcb->cwnd = at_most(tcb->cwnd, size); /* RFC 5681 3.1: the loss window is one segment */
 }
 
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all)

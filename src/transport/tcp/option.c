@@ -141,6 +141,8 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_NODELAY:
 		set_flag(tcb, TCB_NODELAY, value);
 		/* As Linux: what a cork held back until now goes, and the cork stays. */
+		if (value && tcb->side)
+			tcb->side->hold = false;
 		if (value && tcb->flags & TCB_CORK && seq_lt(tcb->snd.nxt, tcb_data_end(tcb)))
 			tcb->flags |= TCB_FORCE;
 		break;

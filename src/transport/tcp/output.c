@@ -5,8 +5,6 @@
  */
 #include "transport/tcp/tcp.h"
 
-#define CORK_CEILING (200 * MS)
-
 static void enqueue(struct send_queue *queues, struct tcb *tcb)
 {
 	struct send_queue *q = &queues[tcb->path->nif];
@@ -68,23 +66,16 @@ static uint32_t window_left(const struct tcb *tcb)
 	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
 }
 
-/* Of n bytes from seq on, those up to the end of a record (tern_tcp_write_record). */
-static uint32_t within_record(const struct tcb *tcb, tern_seq from, uint32_t n)
-{
-	struct range r;
-	if (n == 0 || !tcb->side || tcb->side->records.count == 0 ||
-		!tern_rangeset_after(&tcb->side->records, from, &r))
-		return n;
-	return at_most(n, seq_diff(seq_max(r.lo, from), from) + 1);
-}
-
-static bool ends_record(const struct tcb *tcb, tern_seq end)
-{
-	return tcb->side && tcb->side->records.count &&
-	       tern_rangeset_contains(&tcb->side->records, seq_sub(end, 1));
-}
-
 /* --- retransmissions ------------------------------------------------------------------ */
+
+/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come;
+ * and that of a record. */
+static bool pushes(const struct tcb *tcb, tern_seq after)
+{
+	if (seq_eq(after, tcb_data_end(tcb)))
+		return !tcb->side->more;
+	return tern_record_ends(tcb, after);
+}
 
 /* A segment beginning at seq within what was sent before `end`, of at most so many bytes. */
 static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end,
@@ -94,11 +85,11 @@ static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	tern_seq stop = seq_min(end, data_end);
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
-	plan->len = within_record(tcb, from, at_most(left, most));
+	plan->len = tern_record_limit(tcb, from, at_most(left, most));
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
-	if (plan->len && (seq_eq(after, tcb_data_end(tcb)) || ends_record(tcb, after)))
+	if (plan->len && pushes(tcb, after))
 		plan->flags |= TCP_PSH;
 	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
 		plan->flags |= TCP_FIN;
@@ -237,7 +228,10 @@ static bool small_unacked(const struct tcb *tcb)
 /* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4). */
 static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
 {
-	if (tcb->flags & TCB_FORCE || (n < o->avail && ends_record(tcb, seq_add(tcb->snd.nxt, n))))
+	if (tcb->flags & TCB_FORCE)
+		return true;
+	/* The end of a record: what follows could not fill it. */
+	if (n < o->avail && tern_record_ends(tcb, seq_add(tcb->snd.nxt, n)))
 		return true;
 	if (n < o->avail) { /* a window is in the way */
 		uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
@@ -245,7 +239,7 @@ static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_
 	}
 	if (o->fin)
 		return true;
-	if (tcb->flags & TCB_CORK)
+	if (tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold))
 		return false;
 	return tcb->flags & TCB_NODELAY || !small_unacked(tcb);
 }
@@ -271,8 +265,10 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
 	struct outlook o = look(tcb);
-	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
-	uint32_t trial = 0, whole = within_record(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
+	uint32_t n =
+		tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t trial = 0,
+		 whole = tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
 	if (tcb->side->mtu.full && n >= o.mss)
 		trial = tern_mtu_trial(tcp, tcb, whole, whole);
 	if (trial)
@@ -286,11 +282,11 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	bool fin = o.fin && n == o.avail && n < o.window;
 	if (n == 0 && !fin)
 		return false;
+	bool push = n && pushes(tcb, seq_add(tcb->snd.nxt, n));
 	tcb->flags &= ~TCB_FORCE;
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
 	plan->trial = trial && n == trial;
-	bool push = n && (n == o.avail || ends_record(tcb, seq_add(plan->seq, n)));
 	plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
 	return true;
 }
@@ -302,7 +298,8 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
-	uint32_t n = within_record(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
+	uint32_t n =
+		tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;
@@ -310,7 +307,8 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
 	if (o.avail > at_most(o.window, o.cwnd) || o.window == 0)
 		return o.window <= o.cwnd ? "window" : "cwnd";
-	return tcb->flags & TCB_CORK ? "cork" : "nagle";
+	bool corked = tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold);
+	return corked ? "cork" : "nagle";
 }
 
 /*
@@ -326,11 +324,11 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	if (tcb_flight(tcb) == 0)
 		return false;
 	uint32_t avail = never_sent(tcb);
-	plan->len = within_record(tcb, tcb->snd.nxt,
+	plan->len = tern_record_limit(tcb, tcb->snd.nxt,
 		at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb))));
 	if (plan->len) {
+		bool push = pushes(tcb, seq_add(tcb->snd.nxt, plan->len));
 		plan->seq = tcb->snd.nxt;
-		bool push = plan->len == avail || ends_record(tcb, seq_add(plan->seq, plan->len));
 		plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0));
 	} else {
 		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
@@ -355,15 +353,15 @@ static bool plan_unasked(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	return plan_retransmit(tcp, tcb, plan);
 }
 
-/* Data waits, nothing is in flight whose ACK would wake us: a timer must. */
+/* Data waits, nothing is in flight whose ACK would wake us: a timer must. Of a cork tcp(7) says 200
+ * ms; Linux, too, waits for an RTO, which is no less. */
 static void wait_if_blocked(struct tcp *tcp, struct tcb *tcb)
 {
 	if (!tcb_in(tcb, SENDING) || tcb_flight(tcb))
 		return;
 	if (!tcb->send.len && !fin_waits(tcb))
 		return;
-	bool corked = tcb->flags & TCB_CORK && tcb->snd.wnd > tcb->send.len;
-	tern_timer_blocked(tcp, tcb, corked ? CORK_CEILING : 0);
+	tern_timer_blocked(tcp, tcb, 0);
 }
 
 /* --- choosing ---------------------------------------------------------------------------- */
@@ -411,7 +409,8 @@ static bool plan_ack(struct tcb *tcb, struct plan *plan)
 
 static bool make_ready(struct tcp *tcp, struct tcb *tcb)
 {
-	if (tcb_flight(tcb) == 0 && (tcb->send.len || !tcb->side))
+	bool may_go = tcb->send.len && window_left(tcb);
+	if (tcb_flight(tcb) == 0 && (may_go || !tcb->side))
 		tern_cwnd_resume(tcp, tcb);
 	return tcb->side || tern_tcb_side(tcp, tcb);
 }

@@ -79,6 +79,8 @@ void tern_rack_reordered(struct tcb *tcb, tern_seq lowest)
 	uint32_t bytes = seq_lt(lowest, high) ? seq_diff(high, lowest) : 0;
 	uint32_t segments = bytes / tcb->mss + (bytes % tcb->mss != 0);
 	r->reordered = true;
+	if (r->seen < UINT16_MAX)
+		r->seen++;
 	if (segments > r->distance)
 		r->distance = (uint16_t)at_most(segments, UINT16_MAX);
 }

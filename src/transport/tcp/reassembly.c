@@ -208,12 +208,13 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 	return CONTINUE;
 }
 
-/* Text for a program that has gone is lost: the peer must know (RFC 1122 4.2.2.13). */
+/* Text for a program that has gone is lost: the peer must know (RFC 1122 4.2.2.13). What it has
+ * acknowledged is where it expects a reset (RFC 5961 3.2): our FIN may be on its way. */
 static struct verdict after_close(struct arrival *a)
 {
 	core_count(a->tcp->core, TERN_COUNT_TcpExtTCPAbortOnClose);
 	tern_tcp_drop(a->tcp, a->tcb, TERN_DROP_TCP_AFTER_CLOSE);
-	tern_reset_send(a->tcp, a->tcb);
+	tern_reset_reply(a->tcp, a->in, a->seg);
 	tern_tcb_die(a->tcp, a->tcb, TERN_ECONNRESET, TERN_CAUSE_DATA_AFTER_CLOSE);
 	a->tcb = NULL;
 	return CONTINUE;

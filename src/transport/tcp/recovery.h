@@ -70,6 +70,7 @@ struct rack {
 	uint8_t persist;      /* recoveries for which that lasts */
 	tern_seq dsack_round; /* no other D-SACK widens it before this is acknowledged */
 	uint16_t distance;    /* segments: the farthest reordering seen */
+	uint16_t seen;        /* ACKs that showed reordering */
 };
 
 /* RFC 8985 7.1. */

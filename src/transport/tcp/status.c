@@ -1,6 +1,19 @@
 /* STATUS (RFC 9293 3.10.6). */
 #include "transport/tcp/tcp.h"
 
+static enum tern_tcp_recovery recovery_of(const struct tcb *tcb)
+{
+	const struct tcb_side *side = tcb->side;
+	if (side->mode == RECOVERY_FAST)
+		return TERN_TCP_RECOVERY_FAST;
+	if (side->mode == RECOVERY_TIMEOUT)
+		return TERN_TCP_RECOVERY_LOSS;
+	if (side->use.reducing)
+		return TERN_TCP_RECOVERY_CWR;
+	bool hole = side->rec.board.sacked || tcb->dupacks;
+	return hole ? TERN_TCP_RECOVERY_DISORDER : TERN_TCP_RECOVERY_OPEN;
+}
+
 static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info *out)
 {
 	const struct recovery *rec = &side->rec;
@@ -9,6 +22,7 @@ static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info 
 	out->resending = tern_board_resending(&rec->board);
 	if (rec->rack.distance > out->reordering)
 		out->reordering = rec->rack.distance;
+	out->reordered = rec->rack.seen;
 	out->min_rtt_us = (uint32_t)(rec->rack.min_rtt / 1000);
 	out->duplicates = side->duplicates;
 	out->retransmits = side->retransmits;
@@ -37,8 +51,10 @@ static void describe_sending(const struct tcp *tcp, const struct tcb *tcb,
 	out->ssthresh = tcb->ssthresh;
 	out->congestion = tern_cc_of(tcb)->name;
 	out->reordering = DUPACK_THRESHOLD;
-	if (tcb->side)
+	if (tcb->side) {
 		describe_recovery(tcb->side, out);
+		out->recovery = recovery_of(tcb);
+	}
 	out->backoff = tcb->backoff;
 }
 
@@ -97,6 +113,7 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->unread = tcb->receive.len;
 	out->rcvbuf = tcb->rcvbuf;
 	out->advertised_mss = tcb->adv_mss;
+	out->rcv_mss = tcb->rcv_mss;
 	out->rcv_wscale = tcb->rcv_wscale;
 	out->peer_closed = tcb->flags & TCB_FIN_RECEIVED;
 	if (!tcb->side)

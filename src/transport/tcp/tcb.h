@@ -122,6 +122,8 @@ struct tcb_side {
 	uint32_t last_oow_ack;   /* ms; 0 never: dataless reply to an invalid segment */
 	uint16_t keep_idle, keep_interval; /* s; 0: the setting */
 	bool keepalive;
+	bool more; /* the last write said that more is to come: its tail is not pushed, ... */
+	bool hold; /* ... and waits */
 	uint8_t keep_count, keep_probes; /* 0: the setting; probes unanswered */
 	uint32_t user_timeout;           /* ms; 0: none (RFC 5482) */
 	struct tcb_choice choice;

@@ -455,6 +455,18 @@ void tern_want_send(struct tcp *tcp, struct tcb *tcb);
 void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
 /* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
+
+/* record.c: n more bytes are a record, or the end of one. False: it cannot be marked for now. */
+bool tern_record_mark(struct tcp *tcp, struct tcb *tcb, size_t n);
+/* Of those n bytes, which are not all in the send ring: the record has not ended yet. */
+void tern_record_unmark(struct tcp *tcp, struct tcb *tcb, tern_seq begin, size_t n);
+/* Of n bytes from `from` on, those up to the end of a record. */
+uint32_t tern_record_limit(const struct tcb *tcb, tern_seq from, uint32_t n);
+/* Whether a record ends before seq. */
+bool tern_record_ends(const struct tcb *tcb, tern_seq end);
+/* snd.una has moved. */
+void tern_record_acked(struct tcp *tcp, struct tcb *tcb);
+
 /* What output.c decided to send. */
 struct plan {
 	tern_seq seq;

@@ -451,6 +451,8 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 		back_off(tcp, tcb);
 	}
 	tcb->flags |= closed ? TCB_PROBE_DUE : TCB_FORCE;
+	if (!closed && tcb->side)
+		tcb->side->more = false; /* nothing more came */
 	if (closed)
 		tern_timer_blocked(tcp, tcb, 0);
 	tern_want_send(tcp, tcb);

@@ -100,61 +100,52 @@ static void sent(struct tcp *tcp, struct tcb *tcb)
 		tern_want_send(tcp, tcb);
 }
 
-/* n more bytes are a record, or the end of one; false: it cannot be marked for now. */
-static bool mark_record(struct tcp *tcp, struct tcb *tcb, size_t n)
+/* Without memory for a side block, what is only a hint is not heeded. */
+static void note_more(struct tcp *tcp, struct tcb *tcb, bool more)
 {
-	tern_seq end = seq_add(tcb_data_end(tcb), (uint32_t)n);
-	struct range last = {seq_sub(end, 1), end};
-	struct tcb_side *side = tern_tcb_side(tcp, tcb);
-	return side && tern_rangeset_add(&side->records, &tcp->range_nodes, last,
-			       (uint32_t)tcp->core->set.tcp_max_ranges) == 0;
+	struct tcb_side *side = more ? tern_tcb_side(tcp, tcb) : tcb->side;
+	if (side)
+		side->more = side->hold = more;
 }
 
-/* Fewer came: it has not ended yet. */
-static void unmark_record(struct tcp *tcp, struct tcb *tcb, size_t n)
-{
-	tern_seq last = seq_add(tcb_data_end(tcb), (uint32_t)n - 1);
-	tern_rangeset_remove_from(&tcb->side->records, &tcp->range_nodes, last);
-}
-
-static ptrdiff_t append(struct tcp *tcp, struct tcb *tcb, const void *data, size_t len, bool record)
+static ptrdiff_t append(struct tcp *tcp, struct tcb *tcb, const void *data, size_t len,
+	unsigned flags)
 {
 	size_t room = tern_send_room(tcp, tcb), want = len < room ? len : room;
-	record &= want && want == len;
-	if (record && !mark_record(tcp, tcb, len)) {
+	bool record = flags & TERN_SEND_END && want && want == len;
+	tern_seq begin = tcb_data_end(tcb);
+	if (record && !tern_record_mark(tcp, tcb, len)) {
 		tcb->flags |= TCB_WANT_WRITE;
 		wait_for_memory(tcp, tcb);
 		return TERN_EAGAIN;
 	}
 	size_t n = tern_ring_append(&tcb->send, &tcp->core->chunks, data, want);
 	if (record && n < len)
-		unmark_record(tcp, tcb, len - n);
+		tern_record_unmark(tcp, tcb, begin, len);
 	if (n < len)
 		tcb->flags |= TCB_WANT_WRITE;
 	if (n < want)
 		wait_for_memory(tcp, tcb);
 	if (n == 0)
 		return len ? TERN_EAGAIN : 0;
+	note_more(tcp, tcb, flags & TERN_SEND_MORE);
 	sent(tcp, tcb);
 	return (ptrdiff_t)n;
+}
+
+ptrdiff_t tern_tcp_send(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len, unsigned flags)
+{
+	struct tcp *tcp = tern_stack_tcp(stack);
+	struct tcb *tcb;
+	int err = sender(tcp, conn, &tcb);
+	return err ? err : append(tcp, tcb, data, len, flags);
 }
 
 ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len)
 {
-	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb;
-	int err = sender(tcp, conn, &tcb);
-	return err ? err : append(tcp, tcb, data, len, false);
-}
-
-ptrdiff_t tern_tcp_write_record(struct tern_stack *stack, struct tern_conn conn, const void *data,
-	size_t len)
-{
-	struct tcp *tcp = tern_stack_tcp(stack);
-	struct tcb *tcb;
-	int err = sender(tcp, conn, &tcb);
-	return err ? err : append(tcp, tcb, data, len, true);
+	return tern_tcp_send(stack, conn, data, len, 0);
 }
 
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
@@ -209,8 +200,10 @@ int tern_tcp_commit(struct tern_stack *stack, struct tern_conn conn, size_t n)
 		tern_ring_forget(&tcb->send, &tcp->core->chunks, tcb->send.len);
 	else
 		tern_ring_clear(&tcb->send, &tcp->core->chunks);
-	if (n)
+	if (n) {
+		note_more(tcp, tcb, false);
 		sent(tcp, tcb);
+	}
 	return 0;
 }
 

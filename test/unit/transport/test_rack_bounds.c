@@ -131,7 +131,8 @@ static void without_a_sample_a_probe_waits_for_a_second(void **state)
 	peer_close(&p);
 }
 
-/* RFC8985-7.3-g: a probe that was sent again yields no sample; before there is one, no other goes. */
+/* RFC8985-7.3-g: a probe that was sent again yields no sample; before there is one, no other goes.
+ */
 static void no_second_probe_goes_before_a_sample(void **state)
 {
 	(void)state;
