@@ -102,8 +102,19 @@ void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_
 		side->drs_rtt += (us - side->drs_rtt) / 8;
 }
 
-/* A round's worth of reading says what the path can carry in one RTT: hold twice that, so that the
- * sender can double once more. */
+/*
+ * A round's worth of reading says what the path can carry in one RTT: hold twice that. What is
+ * offered now is used a round trip on, when a sender that doubles has twice as much under way, and
+ * doubles again: while rounds bring more and more, hold up to four times.
+ */
+static uint32_t worth_holding(const struct tcb *tcb, uint32_t most)
+{
+	const struct tcb_side *side = tcb->side;
+	uint64_t taken = side->drs_taken, more = 2 * (taken - side->drs_copied);
+	uint64_t want = 2 * (taken + (more < taken ? more : taken)) + 16u * tcb->adv_mss;
+	return want < most ? (uint32_t)want : most;
+}
+
 static void end_round(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
@@ -111,8 +122,7 @@ static void end_round(struct tcp *tcp, struct tcb *tcb)
 	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED) &&
 		    !core_pressed(tcp->core);
 	if (tune && side->drs_taken > side->drs_copied) {
-		uint32_t taken = at_most(side->drs_taken, most / 2);
-		uint32_t want = at_most(2 * taken + 16u * tcb->adv_mss, most);
+		uint32_t want = worth_holding(tcb, most);
 		if (want > tcb->rcvbuf)
 			tcb->rcvbuf = want;
 		side->drs_copied = side->drs_taken;

@@ -380,6 +380,32 @@ static void a_20_ms_path_is_not_held_to_64_kib(void **state)
 	pair_close(&t);
 }
 
+/* While the sender doubles, what is offered now is what it may have under way a round trip on: by
+ * then twice what this round brought, and by the end of the next four times. */
+static void slow_start_is_not_held_back_by_the_window(void **state)
+{
+	(void)state;
+	static struct pair t;
+	static uint8_t data[65536];
+	struct pair_setup setup = {.delay = 100 * MSEC};
+	struct tern_tcp_info info;
+	pair_open(&t, &setup);
+	pair_connect(&t);
+	uint64_t begin = t.now;
+	do {
+		while (tern_tcp_write(t.side[0].stack, t.side[0].conn, data, sizeof data) > 0)
+			;
+		while (tern_tcp_read(t.side[1].stack, t.side[1].conn, data, sizeof data) > 0)
+			;
+		assert_true(pair_step(&t, t.now + SEC));
+		info = pair_info(&t, 0);
+		assert_true(info.unacked + info.mss <= info.snd_wnd ||
+			    info.unacked + info.mss > info.cwnd);
+	} while (info.cwnd < 1u << 20);
+	assert_in_range(t.now - begin, 0, 1500 * MSEC); /* 14,600 bytes doubled seven times */
+	pair_close(&t);
+}
+
 static void a_buffer_the_program_fixed_is_not_tuned(void **state)
 {
 	(void)state;
@@ -429,6 +455,7 @@ int main(void)
 		cmocka_unit_test(data_in_flight_when_the_window_closes_is_not_given_up),
 		cmocka_unit_test(acks_are_heard_while_our_window_is_closed),
 		cmocka_unit_test(a_20_ms_path_is_not_held_to_64_kib),
+		cmocka_unit_test(slow_start_is_not_held_back_by_the_window),
 		cmocka_unit_test(a_buffer_the_program_fixed_is_not_tuned),
 		cmocka_unit_test(a_reader_who_does_not_read_is_given_no_larger_buffer),
 	};
