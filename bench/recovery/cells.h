@@ -1,6 +1,6 @@
 /*
- * The cells of the table: a congestion control, a path, the length of its queue, an impairment. Each
- * is a transfer a seed, in virtual time, and so exact.
+ * The cells of the table: a congestion control, a path, the length of its queue, an impairment.
+ * Each is a transfer a seed, in virtual time, and so exact.
  */
 #ifndef BENCH_RECOVERY_CELLS_H
 #define BENCH_RECOVERY_CELLS_H
@@ -42,9 +42,9 @@ struct cell {
 
 /* Of one transfer; segments, but for the goodput. */
 struct transfer {
-	double goodput;   /* bit/s of text read */
-	uint64_t resent;  /* sent again */
-	uint64_t lost;    /* by the path and its queue */
+	double goodput;    /* bit/s of text read */
+	uint64_t resent;   /* sent again */
+	uint64_t lost;     /* by the path and its queue */
 	uint64_t spurious; /* arrived a second time: sent again for nothing */
 	uint64_t timeouts, probes, undone;
 };

@@ -11,7 +11,7 @@
 #include "cells.h"
 #include "show.h"
 #include "tails.h"
-#include "workers.h"
+#include "bench/workers/workers.h"
 
 #define CELLS_MAX (ALGORITHMS * DEPTHS * CELL_PATHS * IMPAIRMENTS)
 
@@ -47,8 +47,8 @@ static void run_cell(void *context, size_t i, void *result)
 {
 	const struct choice *c = context;
 	char name[100];
-	*(struct result *)result = cell_run(&c->cells[i], c->seeds, c->no_sack,
-		(struct tern_trace_listener){0});
+	*(struct result *)result =
+		cell_run(&c->cells[i], c->seeds, c->no_sack, (struct tern_trace_listener){0});
 	cell_name(&c->cells[i], name, sizeof name);
 	fprintf(stderr, "[%zu/%zu] %s\n", i + 1, c->count, name);
 }
@@ -56,8 +56,7 @@ static void run_cell(void *context, size_t i, void *result)
 static void run_transfers(struct choice *c)
 {
 	choose_cells(c);
-	const struct result *r =
-		workers_run(c->jobs, c->count, sizeof *r, run_cell, c);
+	const struct result *r = workers_run(c->jobs, c->count, sizeof *r, run_cell, c);
 	show_transfers(c->format, c->cells, r, c->count, c->seeds);
 }
 
@@ -84,8 +83,8 @@ static void see(void *context, const struct tern_trace *t)
 			t->congestion.in_flight, t->conn.snd_una - t->conn.iss);
 	else if (t->kind == TERN_TRACE_RETRANSMIT)
 		printf("%10.6f  again: %-20s %u + %u\n", at,
-			tern_retransmit_text(t->retransmit.reason),
-			t->retransmit.seq - t->conn.iss, t->retransmit.len);
+			tern_retransmit_text(t->retransmit.reason), t->retransmit.seq - t->conn.iss,
+			t->retransmit.len);
 }
 
 static void run_events(struct choice *c)
@@ -107,7 +106,8 @@ static int usage(FILE *to, int status)
 		"  --json        a JSON object a line\n"
 		"  --markdown    tables, as in docs/recovery.md\n"
 		"  --slice       the paths that ./check repeats\n"
-		"  --only TEXT   cells whose name contains it, such as \"deep, 5%% late\"; \"tail\": "
+		"  --only TEXT   cells whose name contains it, such as \"deep, 5%% late\"; "
+		"\"tail\": "
 		"the\n"
 		"                tails alone\n"
 		"  --seeds N     of each cell, 1 to 25 (5); figures are medians\n"
@@ -184,8 +184,10 @@ int main(int argc, char **argv)
 		{"only", required_argument, 0, 'o'}, {"seeds", required_argument, 0, 'n'},
 		{"jobs", required_argument, 0, 'J'}, {"algorithms", required_argument, 0, 'a'},
 		{"help", no_argument, 0, 'h'}, {0}};
-	static struct choice c = {
-		.seeds = 5, .algorithm = {true, true}, .transfers = true, .tails = true};
+	static struct choice c = {.seeds = 5,
+		.algorithm = {true, true},
+		.transfers = true,
+		.tails = true};
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	c.jobs = processors > 0 && processors <= 256 ? (unsigned)processors : 1;
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {

@@ -18,9 +18,9 @@ struct path_opts {
 	uint64_t rtt;       /* ns */
 	uint64_t rate;      /* bit/s */
 	uint64_t seed;
-	uint32_t queue;        /* frames that may wait for the rate */
-	bool no_sack;          /* the sender does not offer SACK */
-	const char *algorithm; /* the sender's congestion control */
+	uint32_t queue;                 /* frames that may wait for the rate */
+	bool no_sack;                   /* the sender does not offer SACK */
+	const char *algorithm;          /* the sender's congestion control */
 	struct tern_trace_listener see; /* of the sender's events; may be empty */
 };
 

@@ -60,8 +60,11 @@ static void mark_cell(const struct cell *c, const struct result *r, enum figure 
 		printf(" %" PRIu64 ", %" PRIu64 ", %" PRIu64 " |", r->resent * MSS / 1000,
 			r->spurious_most, r->timeouts_most);
 	else
-		printf(" %.*f (%.0f%%) |", mbit < 10 ? 2 : mbit < 1000 ? 1 : 0, mbit,
-			100 * mbit / rate_of(c));
+		printf(" %.*f (%.0f%%) |",
+			mbit < 10     ? 2
+			: mbit < 1000 ? 1
+				      : 0,
+			mbit, 100 * mbit / rate_of(c));
 }
 
 static bool same_row(const struct cell *a, const struct cell *b)

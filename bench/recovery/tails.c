@@ -38,8 +38,8 @@ const char *const tail_names[TAILS] = {
 	"the first, and the next sent",
 };
 
-static bool (*const drops[TAILS])(uint32_t number) = {
-	NULL, last, last_three, all, last_and_its_copy, first_and_its_copy};
+static bool (*const drops[TAILS])(
+	uint32_t number) = {NULL, last, last_three, all, last_and_its_copy, first_and_its_copy};
 
 /* After a few segments one by one, that the RTT may be known. */
 uint64_t tail_run(unsigned tail, uint64_t rtt, const char *algorithm, bool no_sack)

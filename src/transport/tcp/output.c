@@ -234,7 +234,7 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (n && tcb->srtt >= PACING_RTT_MIN)
+	if (tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))
