@@ -11,7 +11,7 @@
 struct end {
 	struct tern_stack *stack;
 	int nif;
-	struct tern_conn conn; /* a sender's */
+	struct tern_conn conn;           /* a sender's */
 	struct tern_wire *access, *back; /* a sender's: to the queue, and from the receiver */
 	uint64_t begins;
 	bool open;
@@ -100,8 +100,9 @@ static void open_all(struct dumbbell *d)
 	for (unsigned k = 0; k < o->flows; k++) {
 		open_end(d, &d->sender[k], (uint8_t)(2 + k), o->algorithm[k]);
 		d->sender[k].begins = d->now + k * o->start;
-		d->sender[k].access = open_wire(
-			&(struct tern_impair_spec){.delay = half, .jitter = half}, o->seed * 100 + k);
+		d->sender[k].access =
+			open_wire(&(struct tern_impair_spec){.delay = half, .jitter = half},
+				o->seed * 100 + k);
 		d->sender[k].back = open_wire(&(struct tern_impair_spec){.delay = o->rtt[k]}, k);
 	}
 }

@@ -48,7 +48,8 @@ static uint32_t frames_of(uint64_t rate, uint64_t rtt_ms, double depth)
  * Flows meet over many losses, and between two losses CUBIC takes the longer the larger the window:
  * K = cbrt(0.3 W / 0.4) s (RFC 9438 figure 2). Two minutes, or 25 of these.
  */
-static uint64_t seconds_worth(const struct choice *c, uint64_t rate, uint64_t rtt_ms, uint32_t queue)
+static uint64_t seconds_worth(const struct choice *c, uint64_t rate, uint64_t rtt_ms,
+	uint32_t queue)
 {
 	uint64_t window = frames_of(rate, rtt_ms, 1) + queue, k = 1;
 	while (k * k * k < window * 3 / 4)
@@ -146,7 +147,8 @@ static void run_item(void *context, size_t i, void *result)
 static struct dumbbell_result *run_all(struct work *w)
 {
 	const struct choice *c = w->choice;
-	return workers_run(c->jobs, w->count * c->seeds, sizeof(struct dumbbell_result), run_item, w);
+	return workers_run(c->jobs, w->count * c->seeds, sizeof(struct dumbbell_result), run_item,
+		w);
 }
 
 static void add_cell(struct work *w, uint64_t rate, uint64_t rtt_ms, uint32_t queue)
@@ -220,8 +222,8 @@ static int check(struct choice *c)
 	for (size_t i = 0; i < count; i++) {
 		struct dumbbell_result *r = all + i * c->seeds, *m = r + c->seeds / 2;
 		median(r, c->seeds);
-		bool good = m->jain >= 0.95 && m->used >= 0.85 &&
-			    (m->marked > 0) == (cells[i].ecn > 0);
+		bool good =
+			m->jain >= 0.95 && m->used >= 0.85 && (m->marked > 0) == (cells[i].ecn > 0);
 		printf("%sok %zu - ", good ? "" : "not ", i + 1);
 		show(c, &w.cells[i], r);
 		rc |= !good;
@@ -249,7 +251,8 @@ static int usage(FILE *to, int status)
 		    "  --table           Markdown instead of JSON\n"
 		    "  --check           a few cells, as TAP; exit status 1 unless Jain's index is "
 		    "0.95\n"
-		    "                    (the median of the seeds) and the path is 85%% used in each\n");
+		    "                    (the median of the seeds) and the path is 85%% used in "
+		    "each\n");
 	return status;
 }
 
@@ -309,9 +312,8 @@ static bool take(struct choice *c, int option, char *value)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"algorithms", required_argument, 0, 'a'},
-		{"seconds", required_argument, 0, 's'},
-		{"seeds", required_argument, 0, 'n'}, {"jobs", required_argument, 0, 'j'},
-		{"ecn", no_argument, 0, 'e'},
+		{"seconds", required_argument, 0, 's'}, {"seeds", required_argument, 0, 'n'},
+		{"jobs", required_argument, 0, 'j'}, {"ecn", no_argument, 0, 'e'},
 		{"set", required_argument, 0, 'S'}, {"table", no_argument, 0, 't'},
 		{"check", no_argument, 0, 'c'}, {"cell", required_argument, 0, 'C'},
 		{"help", no_argument, 0, 'h'}, {0}};

@@ -68,7 +68,9 @@ uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 		p->waited = false;
 		return 0;
 	}
-	if (p->left < want && now >= p->next)
+	/* What a burst has left when its time is over is no credit: it may have been one of a
+	 * window that was larger. */
+	if (now >= p->next)
 		begin_burst(tcb, p, now);
 	if (spent(tcb, want)) {
 		p->waited = true;

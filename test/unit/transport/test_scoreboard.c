@@ -167,8 +167,8 @@ static void old_beyond_inverted_and_straddling_blocks_say_nothing(void **state)
 /* --- bounds
  * --------------------------------------------------------------------------------------- */
 
-/* One-byte blocks in every other place: no more records than a flight of that size is worth, and the
- * stream still arrives. */
+/* One-byte blocks in every other place: no more records than a flight of that size is worth, and
+ * the stream still arrives. */
 static void a_storm_of_tiny_blocks_is_bounded(void **state)
 {
 	(void)state;
