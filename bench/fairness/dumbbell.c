@@ -11,8 +11,8 @@
 struct end {
 	struct tern_stack *stack;
 	int nif;
-	struct tern_conn conn; /* a sender's */
-	struct tern_wire *back;
+	struct tern_conn conn;           /* a sender's */
+	struct tern_wire *access, *back; /* a sender's: to the queue, and from the receiver */
 	uint64_t begins;
 	bool open;
 };
@@ -91,6 +91,7 @@ static void open_all(struct dumbbell *d)
 	int err = tern_tcp_listen(d->receiver.stack, &listen, &d->listener);
 	if (err != 0)
 		give_up("listen", err);
+	uint64_t half = (uint64_t)MTU * 8 * 1000000000 / o->rate / 2;
 	d->there = open_wire(&(struct tern_impair_spec){.rate = o->rate,
 				     .queue = o->queue,
 				     .mark_above = o->ecn,
@@ -99,6 +100,9 @@ static void open_all(struct dumbbell *d)
 	for (unsigned k = 0; k < o->flows; k++) {
 		open_end(d, &d->sender[k], (uint8_t)(2 + k), o->algorithm[k]);
 		d->sender[k].begins = d->now + k * o->start;
+		d->sender[k].access =
+			open_wire(&(struct tern_impair_spec){.delay = half, .jitter = half},
+				o->seed * 100 + k);
 		d->sender[k].back = open_wire(&(struct tern_impair_spec){.delay = o->rtt[k]}, k);
 	}
 }
@@ -109,6 +113,7 @@ static void close_all(struct dumbbell *d)
 	tern_wire_free(d->there);
 	for (unsigned k = 0; k < d->opts->flows; k++) {
 		tern_stack_free(d->sender[k].stack);
+		tern_wire_free(d->sender[k].access);
 		tern_wire_free(d->sender[k].back);
 	}
 }
@@ -169,12 +174,21 @@ static void push_out(struct dumbbell *d)
 		for (unsigned k = 0; k < d->opts->flows; k++) {
 			if (!pull(d, &d->sender[k], &frame))
 				continue;
-			tern_wire_push(d->there, &frame, d->now);
+			tern_wire_push(d->sender[k].access, &frame, d->now);
 			more = true;
 		}
 	}
 	while (pull(d, &d->receiver, &frame))
 		tern_wire_push(d->sender[frame.data[19] - 2].back, &frame, d->now);
+}
+
+/* What has come to the queue, from all senders in the order it came. */
+static void enqueue(struct dumbbell *d)
+{
+	struct tern_frame frame;
+	for (unsigned k = 0; k < d->opts->flows; k++)
+		while (tern_wire_pop(d->sender[k].access, &frame, d->now))
+			tern_wire_push(d->there, &frame, d->now);
 }
 
 static void deliver(struct dumbbell *d, struct tern_wire *wire, struct end *to)
@@ -200,6 +214,7 @@ static uint64_t next(const struct dumbbell *d, uint64_t end)
 	for (unsigned k = 0; k < d->opts->flows; k++) {
 		const struct end *e = &d->sender[k];
 		at = sooner(at, sooner(tern_deadline(e->stack), tern_wire_deadline(e->back)));
+		at = sooner(at, tern_wire_deadline(e->access));
 		if (!e->open)
 			at = sooner(at, e->begins);
 	}
@@ -209,6 +224,7 @@ static uint64_t next(const struct dumbbell *d, uint64_t end)
 static void run_until(struct dumbbell *d, uint64_t end)
 {
 	while (d->now < end) {
+		enqueue(d);
 		deliver(d, d->there, &d->receiver);
 		take_in(d);
 		for (unsigned k = 0; k < d->opts->flows; k++) {

@@ -1,6 +1,10 @@
 /*
  * The dumbbell: senders, each with a stack of its own, behind one queue of a given rate and length;
  * one receiver; the way back as long as the way there, and never full. All in virtual time.
+ *
+ * A frame takes up to as long to the queue as the queue takes for one, by chance: without that, in
+ * a world without noise, it is the phase of their ACKs that decides which flow finds a drop-tail
+ * queue full (Floyd and Jacobson, "On Traffic Phase Effects in Packet-Switched Gateways", 1992).
  */
 #ifndef BENCH_DUMBBELL_H
 #define BENCH_DUMBBELL_H

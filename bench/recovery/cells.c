@@ -11,21 +11,21 @@
 
 /* As long as gives some hundred round trips, or a few hundred thousand segments. */
 const struct cell_path cell_paths[CELL_PATHS] = {
-	{1 * MS, 1 * MBIT, 60, false},
-	{1 * MS, 100 * MBIT, 10, false},
-	{1 * MS, 1 * GBIT, 3, false},
-	{1 * MS, 10 * GBIT, 0.5, false},
-	{10 * MS, 10 * MBIT, 60, true},
-	{10 * MS, 1 * GBIT, 5, false},
-	{10 * MS, 10 * GBIT, 1, false},
-	{40 * MS, 100 * MBIT, 20, true},
+	{1 * MS, 1 * MBIT, 30, false},
+	{1 * MS, 100 * MBIT, 4, false},
+	{1 * MS, 1 * GBIT, 1, false},
+	{1 * MS, 10 * GBIT, 0.2, false},
+	{10 * MS, 10 * MBIT, 30, true},
+	{10 * MS, 1 * GBIT, 1.5, false},
+	{10 * MS, 10 * GBIT, 0.3, false},
+	{40 * MS, 100 * MBIT, 10, true},
 	{100 * MS, 1 * MBIT, 120, false},
-	{100 * MS, 10 * MBIT, 120, false},
-	{100 * MS, 100 * MBIT, 40, false},
-	{100 * MS, 1 * GBIT, 10, false},
+	{100 * MS, 10 * MBIT, 60, false},
+	{100 * MS, 100 * MBIT, 20, false},
+	{100 * MS, 1 * GBIT, 4, false},
 	{1000 * MS, 1 * MBIT, 600, false},
-	{1000 * MS, 10 * MBIT, 400, false},
-	{1000 * MS, 100 * MBIT, 100, false},
+	{1000 * MS, 10 * MBIT, 150, false},
+	{1000 * MS, 100 * MBIT, 40, false},
 };
 
 const char *const impairment_names[IMPAIRMENTS] = {

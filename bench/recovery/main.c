@@ -11,7 +11,7 @@
 #include "cells.h"
 #include "show.h"
 #include "tails.h"
-#include "workers.h"
+#include "bench/workers/workers.h"
 
 #define CELLS_MAX (ALGORITHMS * DEPTHS * CELL_PATHS * IMPAIRMENTS)
 
@@ -62,7 +62,6 @@ static void run_transfers(struct choice *c)
 
 static void run_tails(const struct choice *c)
 {
-	show_tails_begin(c->format);
 	for (unsigned a = 0; a < ALGORITHMS; a++)
 		for (unsigned k = 0; c->algorithm[a] && k < TAIL_RTTS; k++) {
 			uint64_t took[TAILS];
@@ -98,23 +97,21 @@ static void run_events(struct choice *c)
 
 static int usage(FILE *to, int status)
 {
-	fprintf(to,
-		"usage: tern-recovery [--json | --markdown] [--slice] [--only TEXT] [--seeds N]\n"
-		"                     [--jobs N] [--algorithms NAMES] [--no-sack] [--events]\n"
-		"What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
-		"time.\n"
-		"  --json        a JSON object a line\n"
-		"  --markdown    tables, as in docs/recovery.md\n"
-		"  --slice       the paths that ./check repeats\n"
-		"  --only TEXT   cells whose name contains it, such as \"deep, 5%% late\"; "
-		"\"tail\": "
-		"the\n"
-		"                tails alone\n"
-		"  --seeds N     of each cell, 1 to 25 (5); figures are medians\n"
-		"  --jobs N      processes (one a processor)\n"
-		"  --algorithms NAMES  reno, cubic, or both with a comma between them (both)\n"
-		"  --no-sack     the sender does not offer SACK: NewReno's recovery\n"
-		"  --events      the congestion events of the first of the cells, seed 1\n");
+	fprintf(to, "usage: tern-recovery [--json] [--slice] [--only TEXT] [--seeds N]\n"
+		    "                     [--jobs N] [--algorithms NAMES] [--no-sack] [--events]\n"
+		    "What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
+		    "time.\n"
+		    "  --json        a JSON object a line\n"
+		    "  --slice       the paths that ./check repeats\n"
+		    "  --only TEXT   cells whose name contains it, such as \"deep, 5%% late\"; "
+		    "\"tail\": "
+		    "the\n"
+		    "                tails alone\n"
+		    "  --seeds N     of each cell, 1 to 25 (3); figures are medians\n"
+		    "  --jobs N      processes (one a processor)\n"
+		    "  --algorithms NAMES  reno, cubic, or both with a comma between them (both)\n"
+		    "  --no-sack     the sender does not offer SACK: NewReno's recovery\n"
+		    "  --events      the congestion events of the first of the cells, seed 1\n");
 	return status;
 }
 
@@ -148,9 +145,6 @@ static bool take(struct choice *c, int option, char *value)
 	case 'j':
 		c->format = FORMAT_JSON;
 		return true;
-	case 'm':
-		c->format = FORMAT_MARKDOWN;
-		return true;
 	case 'l':
 		c->slice = true;
 		return true;
@@ -179,12 +173,11 @@ static bool take(struct choice *c, int option, char *value)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, 0, 'j'},
-		{"markdown", no_argument, 0, 'm'}, {"slice", no_argument, 0, 'l'},
-		{"no-sack", no_argument, 0, 's'}, {"events", no_argument, 0, 'e'},
-		{"only", required_argument, 0, 'o'}, {"seeds", required_argument, 0, 'n'},
-		{"jobs", required_argument, 0, 'J'}, {"algorithms", required_argument, 0, 'a'},
-		{"help", no_argument, 0, 'h'}, {0}};
-	static struct choice c = {.seeds = 5,
+		{"slice", no_argument, 0, 'l'}, {"no-sack", no_argument, 0, 's'},
+		{"events", no_argument, 0, 'e'}, {"only", required_argument, 0, 'o'},
+		{"seeds", required_argument, 0, 'n'}, {"jobs", required_argument, 0, 'J'},
+		{"algorithms", required_argument, 0, 'a'}, {"help", no_argument, 0, 'h'}, {0}};
+	static struct choice c = {.seeds = 3,
 		.algorithm = {true, true},
 		.transfers = true,
 		.tails = true};

@@ -1,4 +1,4 @@
-/* The table, for people, for docs/recovery.md, and for programs. */
+/* The table, for people, and for programs such as scripts/recovery. */
 #ifndef BENCH_RECOVERY_SHOW_H
 #define BENCH_RECOVERY_SHOW_H
 
@@ -7,7 +7,6 @@
 
 enum format {
 	FORMAT_TEXT,
-	FORMAT_MARKDOWN,
 	FORMAT_JSON,
 };
 
@@ -19,7 +18,6 @@ void cell_name(const struct cell *cell, char *out, size_t size);
 /* Cells in the order of their fields, a result each. */
 void show_transfers(enum format format, const struct cell *cells, const struct result *results,
 	size_t count, unsigned seeds);
-void show_tails_begin(enum format format);
 /* took: ns, of each kind of tail. */
 void show_tails(enum format format, const char *algorithm, uint64_t rtt,
 	const uint64_t took[TAILS]);

@@ -274,7 +274,7 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (trial)
 		n = o.mss = trial;
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (n && !trial && tcb->srtt >= PACING_RTT_MIN)
+	if (!trial && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
 	if (tail && !small_may_go(tcb, &o, n))

@@ -68,7 +68,13 @@ uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want)
 	uint64_t now = tcp->core->now;
 	if (!tcp->core->set.tcp_pacing)
 		return want;
-	if (p->left < want && now >= p->next)
+	if (want == 0) { /* from now on it is the window that is waited for */
+		p->waited = false;
+		return 0;
+	}
+	/* What a burst has left when its time is over is no credit: it may have been one of a
+	 * window that was larger. */
+	if (now >= p->next)
 		begin_burst(tcb, p, now);
 	if (spent(tcb, want)) {
 		p->waited = true;

@@ -10,8 +10,13 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-static const uint16_t sizes[BOARD_TIERS] = {64, 768};
-static const uint8_t slab_logs[BOARD_TIERS] = {13, 16};
+/* A queue that overflows at the end of slow start loses every other segment of a window, and what
+ * has no record is sent again for nothing. */
+static const uint16_t sizes[BOARD_TIERS] = {64, 768, 5376, 21760};
+static const uint8_t slab_logs[BOARD_TIERS] = {13, 16, 18, 20};
+
+#define TIER_LARGE   2u   /* the first of those that are had only for a large flight */
+#define RECORD_LEAST 512u /* bytes in flight for each of their records */
 
 void tern_board_init_pools(struct tcp *tcp)
 {
@@ -25,25 +30,39 @@ static uint32_t room(const struct scoreboard *b)
 	return b->block ? sizes[b->tier] : BOARD_INLINE;
 }
 
-/* A quarter is kept free, so that making room at the end by moving to the front is rare. */
-static uint32_t limit(const struct scoreboard *b)
-{
-	return b->block ? sizes[b->tier] - sizes[b->tier] / 4u : BOARD_INLINE;
-}
-
 static uint32_t length(const struct scoreboard *b, uint32_t i)
 {
 	return seq_diff(board_end(b, i), board_at_const(b, i)->lo);
 }
 
-/* The largest are rare: no slab of them is kept in case. */
+/*
+ * Records that a flight of large blocks is worth: about twice its segments. A peer that reports
+ * bytes makes no board much longer, nor an ACK dearer, than one that reports segments.
+ */
+static uint32_t worth(const struct scoreboard *b)
+{
+	return b->count ? seq_diff(b->end, board_at_const(b, 0)->lo) / RECORD_LEAST : 0;
+}
+
+/* A quarter is kept free, so that making room at the end by moving to the front is rare. */
+static uint32_t limit(const struct scoreboard *b)
+{
+	uint32_t most = b->block ? sizes[b->tier] - sizes[b->tier] / 4u : BOARD_INLINE;
+	if (b->block && b->tier >= TIER_LARGE) {
+		uint32_t small = sizes[TIER_LARGE - 1] / 4u * 3u, n = worth(b);
+		most = at_most(most, n > small ? n : small);
+	}
+	return most;
+}
+
+/* The large are rare: no slab of them is kept in case. */
 static void give_back(struct tcp *tcp, struct scoreboard *b)
 {
 	struct pool *pool = &tcp->boards[b->tier];
 	if (!b->block)
 		return;
 	tern_pool_put(pool, b->block);
-	if (b->tier == BOARD_TIERS - 1 && pool->live == 0)
+	if (b->tier && pool->live == 0)
 		tern_pool_trim(pool);
 	b->block = NULL;
 }
@@ -60,7 +79,7 @@ void tern_board_clear(struct tcp *tcp, struct scoreboard *b)
 static bool grow(struct tcp *tcp, struct scoreboard *b)
 {
 	unsigned tier = b->block ? b->tier + 1u : 0;
-	if (tier == BOARD_TIERS)
+	if (tier == BOARD_TIERS || (tier >= TIER_LARGE && worth(b) <= b->count))
 		return false;
 	struct xmit *block = tern_pool_get(&tcp->boards[tier]);
 	if (!block)
@@ -109,11 +128,11 @@ static bool squeeze(struct scoreboard *b, uint32_t *keep)
 }
 
 /* Room for one more record; *keep is an index that moves if need be. False: there is none, and
- * b->off if that is for want of memory. */
+ * b->off if that is for want of memory for the smaller blocks. */
 static bool make_room(struct tcp *tcp, struct scoreboard *b, uint32_t *keep)
 {
 	if (b->count >= limit(b) && !grow(tcp, b)) {
-		if (!b->block || b->tier + 1u < BOARD_TIERS)
+		if (!b->block || b->tier + 1u < TIER_LARGE)
 			b->off = true;
 		if (b->off || !squeeze(b, keep))
 			return false;

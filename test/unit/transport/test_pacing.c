@@ -258,6 +258,42 @@ static void a_window_of_one_small_segment_is_a_burst(void **state)
 	peer_close(&p);
 }
 
+/* Else a slow start that ended in a loss is followed by as much as its last burst had not sent. */
+static void what_a_burst_has_left_over_is_no_credit(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_sending(&p, 40 * MSEC, 1);
+	assert_int_equal(peer_drain(&p), 10);
+	peer_wait(&p, 40 * MSEC);
+	ack(&p, 5);
+	struct pacing *pacing = &peer_tcb(&p)->side->pacing;
+	assert_int_equal(peer_drain(&p), 2);
+	pacing->left = 20 * MSS;
+	pacing->waited = false;
+	peer_wait(&p, 10 * MSEC); /* its time is over */
+	pacing->wake = 0;
+	assert_int_equal(peer_drain(&p), 2);
+	peer_close(&p);
+}
+
+/* Nor is time in which the window was in the way: a timer that was late makes up for one burst. */
+static void time_in_which_the_window_was_full_is_no_credit(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_sending(&p, 40 * MSEC, 1);
+	assert_int_equal(peer_drain(&p), 10);
+	struct pacing *pacing = &peer_tcb(&p)->side->pacing;
+	pacing->waited = true;
+	peer_wait(&p, 40 * MSEC);
+	tern_want_send(tern_stack_tcp(p.stack), peer_tcb(&p));
+	assert_false(peer_take(&p)); /* ten are in flight */
+	ack(&p, 5);
+	assert_int_equal(peer_drain(&p), 2);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +308,8 @@ int main(void)
 		cmocka_unit_test(short_paths_and_who_asks_not_to_are_not_paced),
 		cmocka_unit_test(everything_arrives_with_its_fin),
 		cmocka_unit_test(a_window_of_one_small_segment_is_a_burst),
+		cmocka_unit_test(what_a_burst_has_left_over_is_no_credit),
+		cmocka_unit_test(time_in_which_the_window_was_full_is_no_credit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

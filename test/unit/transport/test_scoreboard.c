@@ -167,8 +167,8 @@ static void old_beyond_inverted_and_straddling_blocks_say_nothing(void **state)
 /* --- bounds
  * --------------------------------------------------------------------------------------- */
 
-/* One-byte blocks in every other place: no more records than the largest block has, and the stream
- * still arrives. */
+/* One-byte blocks in every other place: no more records than a flight of that size is worth, and
+ * the stream still arrives. */
 static void a_storm_of_tiny_blocks_is_bounded(void **state)
 {
 	(void)state;
@@ -181,7 +181,7 @@ static void a_storm_of_tiny_blocks_is_bounded(void **state)
 	for (unsigned i = 0; i < 20000; i++) {
 		uint32_t lo = 2 + 2 * test_rand_below(&r, 199000);
 		score_ack(&p, 0, BLOCKS({lo, lo + 1}));
-		assert_true(score_board(&p)->count <= 768);
+		assert_true(score_board(&p)->count <= 2 * 400);
 		if (i % 100 == 0)
 			peer_drain(&p);
 	}
@@ -200,8 +200,9 @@ static void a_full_scoreboard_still_covers_all(void **state)
 	score_open(&p);
 	peer_tcb(&p)->cwnd = 3000 * MSS;
 	peer_tcb(&p)->srtt = 64; /* so that each send is apart from the next */
+	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_NODELAY, 1), 0);
 	for (unsigned i = 0; i < 1500; i++) {
-		score_write(&p, 1);
+		assert_int_equal(tern_tcp_write(p.stack, p.conn, "0123456789", 10), 10);
 		peer_drain(&p);
 		p.now += 10000;
 		score_check(&p);
@@ -211,7 +212,30 @@ static void a_full_scoreboard_still_covers_all(void **state)
 	assert_true(count >= 500);
 	/* The latest are known apart, as what was sent just now is from what may be lost. */
 	const struct xmit *last = board_at_const(score_board(&p), count - 1);
-	assert_int_equal(score_board(&p)->end.v - last->lo.v, MSS);
+	assert_int_equal(score_board(&p)->end.v - last->lo.v, 10);
+	peer_close(&p);
+}
+
+/* A queue that overflows at the end of slow start: what is held of a large window is all known. */
+static void every_other_segment_of_a_large_window_is_sent_again_and_no_more(void **state)
+{
+	(void)state;
+	struct peer p;
+	const uint32_t segments = 3000;
+	score_open(&p);
+	p.window = 60000; /* scaled: 7.7 MB */
+	peer_tcb(&p)->cwnd = segments * MSS;
+	score_ack_only(&p, 0);
+	score_write(&p, segments);
+	assert_int_equal(peer_drain(&p), segments);
+	peer_wait(&p, RTT);
+	for (uint32_t i = 1; i < segments; i += 2)
+		score_ack(&p, 0, BLOCKS({i * MSS, (i + 1) * MSS}));
+	assert_int_equal(score_board(&p)->sacked, segments / 2 * MSS);
+	assert_true(score_board(&p)->lost >= (segments / 2 - 10) * MSS);
+	peer_drain(&p);
+	score_ack_only(&p, segments * MSS);
+	assert_null(score_board(&p)->block);
 	peer_close(&p);
 }
 
@@ -357,6 +381,7 @@ int main(void)
 		cmocka_unit_test(old_beyond_inverted_and_straddling_blocks_say_nothing),
 		cmocka_unit_test(a_storm_of_tiny_blocks_is_bounded),
 		cmocka_unit_test(a_full_scoreboard_still_covers_all),
+		cmocka_unit_test(every_other_segment_of_a_large_window_is_sent_again_and_no_more),
 		cmocka_unit_test(without_memory_duplicate_acks_take_over),
 		cmocka_unit_test(without_memory_a_recovery_goes_back),
 		cmocka_unit_test(what_a_peer_goes_back_on_is_sent_again),

@@ -1,6 +1,6 @@
 /* Work in pieces that share nothing, on all processors. */
-#ifndef BENCH_RECOVERY_WORKERS_H
-#define BENCH_RECOVERY_WORKERS_H
+#ifndef BENCH_WORKERS_H
+#define BENCH_WORKERS_H
 
 #include <stddef.h>
 

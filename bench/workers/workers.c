@@ -1,4 +1,4 @@
-#include "workers.h"
+#include "bench/workers/workers.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@ static void *shared(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED) {
-		perror("tern-recovery: mmap");
+		perror("workers: mmap");
 		exit(1);
 	}
 	return p;
@@ -26,7 +26,7 @@ void *workers_run(unsigned jobs, size_t count, size_t size,
 	for (unsigned k = 0; k < jobs; k++) {
 		pid_t pid = fork();
 		if (pid < 0) {
-			perror("tern-recovery: fork");
+			perror("workers: fork");
 			exit(1);
 		}
 		if (pid > 0)
