@@ -17,8 +17,7 @@ static bool allowed(const struct tcp *tcp, const struct tcb *tcb)
 	const struct tcb_side *side = tcb->side;
 	return side->rec.board.count && side->mode == RECOVERY_OPEN && !side->rec.board.sacked &&
 	       !side->rec.board.lost && !side->rec.tlp.out && !side->rec.tlp.untimed &&
-	       tcb->backoff == 0 &&
-	       tcp->core->set.tcp_early_retrans >= 3;
+	       tcb->backoff == 0 && tcp->core->set.tcp_early_retrans >= 3;
 }
 
 /* 7.2: the probe timeout. */
