@@ -60,6 +60,21 @@ static void near(double got, double want, double tolerance)
 		fail_msg("%f is not %f by %f", got, want, tolerance);
 }
 
+/* RFC 9438 4.2: where the window is beyond what the cubic says, an ACK leaves it as it is. */
+static void an_ack_never_shrinks_it(void **state)
+{
+	(void)state;
+	struct flow f;
+	begin(&f, 1000, SEC / 10);
+	lose(&f);
+	round_trip(&f);
+	f.tcb.cwnd += 100 * MSS; /* as after an undone reduction */
+	f.side.cc.cubic.w_est = 0;
+	uint32_t before = f.tcb.cwnd;
+	ack(&f, MSS);
+	assert_int_equal(f.tcb.cwnd, before);
+}
+
 /* Newton's cube root: the tests have no libm either. */
 static double root3(double n)
 {
@@ -310,6 +325,7 @@ int main(void)
 		cmocka_unit_test(a_reduction_for_nothing_is_taken_back),
 		cmocka_unit_test(nothing_is_lost_in_rounding),
 		cmocka_unit_test(nothing_overflows),
+		cmocka_unit_test(an_ack_never_shrinks_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,22 @@ static void no_second_probe_goes_before_a_sample(void **state)
 	peer_close(&p);
 }
 
+/* RFC8985-6.2-i: duplicates widen it once in a round trip, and again in the next. */
+static void the_window_is_widened_once_in_a_round_trip(void **state)
+{
+	(void)state;
+	struct peer p;
+	score_flight(&p, 4);
+	struct tcb *tcb = peer_tcb(&p);
+	tern_rack_widen(tcb);
+	tern_rack_widen(tcb);
+	assert_int_equal(score_recovery(&p)->rack.multiplier, 1);
+	score_ack_only(&p, 4 * MSS);
+	tern_rack_widen(tcb);
+	assert_int_equal(score_recovery(&p)->rack.multiplier, 2);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +187,7 @@ int main(void)
 		cmocka_unit_test(a_probe_comes_no_later_than_the_rto),
 		cmocka_unit_test(without_a_sample_a_probe_waits_for_a_second),
 		cmocka_unit_test(no_second_probe_goes_before_a_sample),
+		cmocka_unit_test(the_window_is_widened_once_in_a_round_trip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -497,6 +497,9 @@ static void options_that_do_not_go_with_the_flags_are_not_written(void **state)
 	assert_int_equal(tern_tcp_options_len(&o, TCP_SYN), 24);
 	/* timestamps 12, user timeout 4, two SACK blocks 20 */
 	assert_int_equal(tern_tcp_options_len(&o, TCP_ACK), 36);
+	/* Beside timestamps it would take the place of padding. */
+	o.has = TCP_OPT_SACK_OK;
+	assert_int_equal(tern_tcp_options_len(&o, TCP_ACK), 0);
 }
 
 int main(void)
