@@ -108,17 +108,10 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
  * 6093). */
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
-/* For tern_tcp_send(). */
-enum tern_send_flag {
-	TERN_SEND_END = 1, /* the last byte ends a record: no segment holds bytes of both sides of
-			      it (Linux's MSG_EOR). If not all bytes are taken, nothing ends. */
-	TERN_SEND_MORE = 2 /* more is to come: the tail that fills no segment waits for that, for
-			      the next ACK or for a retransmission timeout (Linux's MSG_MORE) */
-};
-/* As tern_tcp_write; flags of enum tern_send_flag. TERN_EAGAIN, too, while the ends of 16 records
- * are unacknowledged, and TERN_ENOMEM. */
-ptrdiff_t tern_tcp_send(struct tern_stack *stack, struct tern_conn conn, const void *data,
-	size_t len, unsigned flags);
+/* As tern_tcp_write; more is to come: the tail that fills no segment waits for that, for the next ACK
+ * or for a retransmission timeout (Linux's MSG_MORE). TERN_ENOMEM, too. */
+ptrdiff_t tern_tcp_write_more(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len);
 /*
  * RECEIVE. Copies up to len bytes out; returns how many, 0 at the end of the stream (the
  * peer's FIN), TERN_EAGAIN for none yet, or the connection's error. Bytes received before an error

@@ -258,10 +258,9 @@ static int64_t write_once(struct drill *drill, struct drill_call *call, struct f
 	size_t place = (size_t)call->done, len = total(msg) - place;
 	uint8_t *bytes = room_for(len);
 	gather(msg, place, bytes, len);
-	unsigned how =
-		(flags & MSG_EOR ? TERN_SEND_END : 0u) | (flags & MSG_MORE ? TERN_SEND_MORE : 0u);
-	int64_t n = flags & MSG_OOB ? tern_tcp_write_urgent(drill->stack, fd->conn, bytes, len)
-				    : tern_tcp_send(drill->stack, fd->conn, bytes, len, how);
+	int64_t n = flags & MSG_OOB    ? tern_tcp_write_urgent(drill->stack, fd->conn, bytes, len)
+		    : flags & MSG_MORE ? tern_tcp_write_more(drill->stack, fd->conn, bytes, len)
+				       : tern_tcp_write(drill->stack, fd->conn, bytes, len);
 	free(bytes);
 	return n == TERN_ENOTCONN && opening(drill, fd) ? TERN_EAGAIN : n;
 }
@@ -269,7 +268,7 @@ static int64_t write_once(struct drill *drill, struct drill_call *call, struct f
 static int64_t write_stream(struct drill *drill, struct drill_call *call, struct fd *fd,
 	const struct msghdr *msg, int flags)
 {
-	const int known = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_EOR;
+	const int known = MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE;
 	bool wait = !fd->nonblock && !(flags & MSG_DONTWAIT);
 	int64_t len = (int64_t)total(msg);
 	if (flags & ~known)

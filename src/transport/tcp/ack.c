@@ -43,8 +43,6 @@ static void advance(struct arrival *a, struct ack_info *info)
 	if (tcb->side) {
 		tcb->side->unmoved = 0;
 		tern_cc_advanced(tcb);
-		if (tcb->side->records.count)
-			tern_record_acked(tcb);
 	}
 	/* A SYN-ACK that is no longer needed still owes the peer's SYN its acknowledgement. */
 	if (info->syn_acked && tcb->flags & TCB_SYN_DUE)

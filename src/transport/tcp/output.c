@@ -52,14 +52,10 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 
 /* --- retransmissions ------------------------------------------------------------------ */
 
-/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come;
- * and that of a record. */
+/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come. */
 static bool pushes(const struct tcb *tcb, tern_seq after)
 {
-	const struct tcb_side *side = tcb->side;
-	if (seq_eq(after, tcb_data_end(tcb)))
-		return !side->more;
-	return side->records.count && tern_record_ends(side, after);
+	return seq_eq(after, tcb_data_end(tcb)) && !tcb->side->more;
 }
 
 /* A segment beginning at seq within what was sent before `end`. */
@@ -70,7 +66,6 @@ static void plan_again(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
 	plan->len = at_most(left, tern_tcb_effective_mss(tcb));
-	plan->len = tern_record_limit(tcb->side, from, plan->len);
 	plan->flags = TCP_ACK;
 	plan->retransmit = true;
 	tern_seq after = seq_add(from, plan->len);
@@ -220,13 +215,6 @@ static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_
 	return tcb->flags & TCB_NODELAY || !small_unacked(tcb);
 }
 
-/* A record's last segment is as good as full: what follows cannot fill it. */
-static bool record_complete(const struct tcb *tcb, const struct outlook *o, uint32_t n)
-{
-	return n < o->avail && tcb->side->records.count &&
-	       tern_record_ends(tcb->side, seq_add(tcb->snd.nxt, n));
-}
-
 /* The most data one frame may take: a segment, or many where the device cuts them. */
 static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const struct outlook *o,
 	const struct tern_frame *frame)
@@ -250,11 +238,10 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	uint32_t n = at_most(o.avail, at_most(o.window, o.cwnd));
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	n = tern_record_limit(tcb->side, tcb->snd.nxt, n);
 	if (n && tcb->srtt >= PACING_RTT_MIN)
 		n = tern_pacing_allowance(tcp, tcb, n);
 	uint32_t tail = n % o.mss;
-	if (tail && !record_complete(tcb, &o, n) && !small_may_go(tcb, &o, n))
+	if (tail && !small_may_go(tcb, &o, n))
 		n -= tail;
 	bool fin = o.fin && n == o.avail && n < o.window;
 	if (n == 0 && !fin)
@@ -299,7 +286,6 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 		return false;
 	uint32_t avail = never_sent(tcb);
 	plan->len = at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb)));
-	plan->len = tern_record_limit(side, tcb->snd.nxt, plan->len);
 	if (plan->len) {
 		bool push = pushes(tcb, seq_add(tcb->snd.nxt, plan->len));
 		plan->seq = tcb->snd.nxt;

@@ -140,7 +140,7 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
 		side->fin_early || side->dup_in_due || side->unanswered || tcb_stands_still(tcb) ||
-		tern_option_in_use(side) || tern_reply_paced(tcp, side) || side->records.count ||
+		tern_option_in_use(side) || tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
 	side_free(tcp, tcb);

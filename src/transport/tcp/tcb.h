@@ -72,14 +72,6 @@ struct late {
 	uint32_t floor, next; /* TS.Recent when the time before this began, and when this did */
 };
 
-#define RECORDS_MAX 16
-
-/* Where segments must end: TERN_SEND_END. */
-struct records {
-	uint8_t count;
-	tern_seq end[RECORDS_MAX]; /* not acknowledged, in order */
-};
-
 /* Options that few set: 0 is the setting, or none. */
 struct tcb_choice {
 	uint32_t window_clamp, notsent_lowat; /* bytes */
@@ -135,7 +127,6 @@ struct tcb_side {
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
 	uint64_t retransmits;
 	uint32_t duplicates; /* D-SACKs heard */
-	struct records records;
 	struct cwnd_use use;
 	struct pacing pacing;
 	union cc_state cc; /* the algorithm's own */

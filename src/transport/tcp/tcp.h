@@ -453,12 +453,6 @@ void tern_want_send(struct tcp *tcp, struct tcb *tcb);
 void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
 /* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
-/* record.c: of len bytes from `from` on, those up to the end of a record. */
-uint32_t tern_record_limit(const struct tcb_side *side, tern_seq from, uint32_t len);
-bool tern_record_ends(const struct tcb_side *side, tern_seq at);
-/* snd.una has moved. */
-void tern_record_acked(struct tcb *tcb);
-
 /* What output.c decided to send. */
 struct plan {
 	tern_seq seq;

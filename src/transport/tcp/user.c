@@ -122,6 +122,19 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
 	return (ptrdiff_t)n;
 }
 
+ptrdiff_t tern_tcp_write_more(struct tern_stack *stack, struct tern_conn conn, const void *data,
+	size_t len)
+{
+	struct tcp *tcp = tern_stack_tcp(stack);
+	struct tcb *tcb = tern_tcb_of(tcp, conn);
+	if (tcb && !tern_tcb_side(tcp, tcb))
+		return TERN_ENOMEM;
+	ptrdiff_t n = tern_tcp_write(stack, conn, data, len);
+	if (n > 0)
+		tcb->side->more = tcb->side->hold = true;
+	return n;
+}
+
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len)
 {
