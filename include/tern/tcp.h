@@ -108,8 +108,8 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
  * 6093). */
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
-/* As tern_tcp_write; more is to come: the tail that fills no segment waits for that, for the next ACK
- * or for a retransmission timeout (Linux's MSG_MORE). TERN_ENOMEM, too. */
+/* As tern_tcp_write; more is to come: the tail that fills no segment waits for that, for the next
+ * ACK or for a retransmission timeout (Linux's MSG_MORE). TERN_ENOMEM, too. */
 ptrdiff_t tern_tcp_write_more(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
 /*

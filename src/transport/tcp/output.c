@@ -52,7 +52,8 @@ void tern_tcp_path_changed(struct tcp *tcp, int nif)
 
 /* --- retransmissions ------------------------------------------------------------------ */
 
-/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come. */
+/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come.
+ */
 static bool pushes(const struct tcb *tcb, tern_seq after)
 {
 	return seq_eq(after, tcb_data_end(tcb)) && !tcb->side->more;
