@@ -99,8 +99,8 @@ bool tern_drill_step(struct drill *drill, int64_t limit);
 void tern_drill_advance(struct drill *drill, int64_t to);
 /* When the next thing is due; INT64_MAX: nothing is. */
 int64_t tern_drill_due(const struct drill *drill);
-/* An IP packet arrives. */
-void tern_drill_inject(struct drill *drill, const uint8_t *data, uint32_t len);
+/* An IP packet arrives; gso_size: of the segments that the device has joined in it, or 0. */
+void tern_drill_inject(struct drill *drill, const uint8_t *data, uint32_t len, uint16_t gso_size);
 /* The oldest packet tern sent and nobody took: to look at, or to keep (then free() it). */
 const struct drill_frame *tern_drill_peek(const struct drill *drill);
 struct drill_frame *tern_drill_take(struct drill *drill);

@@ -229,14 +229,14 @@ void tern_drill_advance(struct drill *drill, int64_t to)
 	}
 }
 
-void tern_drill_inject(struct drill *drill, const uint8_t *data, uint32_t len)
+void tern_drill_inject(struct drill *drill, const uint8_t *data, uint32_t len, uint16_t gso_size)
 {
 	uint8_t *copy = malloc(len ? len : 1); /* exactly so long, for ASan to see */
 	if (!copy)
 		abort();
 	memcpy(copy, data, len);
 	see(drill, copy, len);
-	struct tern_frame frame = {.data = copy, .len = len};
+	struct tern_frame frame = {.data = copy, .len = len, .gso_size = gso_size};
 	tern_input(drill->stack, drill->nif, &frame, 1, stack_time(drill->now));
 	free(copy);
 	tern_drill_pump(drill);

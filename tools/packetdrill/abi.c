@@ -143,7 +143,7 @@ static int do_netdev_send(void *userdata, const void *bytes, size_t len)
 {
 	struct machine *m = userdata;
 	pthread_mutex_lock(&m->lock);
-	tern_drill_inject(m->drill, bytes, (uint32_t)len);
+	tern_drill_inject(m->drill, bytes, (uint32_t)len, 0);
 	tell(m);
 	pthread_mutex_unlock(&m->lock);
 	return 0;

@@ -21,7 +21,7 @@ static bool address(const char *text, struct tern_addr *out)
 static const char *set(struct script_settings *s, const char *name, const char *value)
 {
 	static const char *const ignored[] = {"ip_version", "gateway_ip", "netmask_ip", "dry_run",
-		"verbose", "non_fatal", "init_scripts", "mss", "tcp_ts_ecr_scaled", "code_sockopt",
+		"verbose", "non_fatal", "init_scripts", "tcp_ts_ecr_scaled", "code_sockopt",
 		"code_format", "code_command", "speed", "bpf"};
 	int64_t n;
 	for (size_t k = 0; k < sizeof ignored / sizeof *ignored; k++)
@@ -44,6 +44,8 @@ static const char *set(struct script_settings *s, const char *name, const char *
 		s->seed = (uint32_t)n;
 	else if (good && n >= 68 && n <= 65535 && strcmp(name, "mtu") == 0)
 		s->mtu = (uint32_t)n;
+	else if (good && n >= 1 && n <= 65535 && strcmp(name, "mss") == 0)
+		s->mss = (uint16_t)n;
 	else if (good && n >= 1 && n <= 65535 && strcmp(name, "bind_port") == 0)
 		s->bind_port = (uint16_t)n;
 	else if (good && n >= 1 && n <= 65535 && strcmp(name, "connect_port") == 0)

@@ -148,7 +148,8 @@ static void inject(struct run *run, const struct script_packet *packet, int64_t 
 		tern_script_fail(run, "too long for a packet");
 	else
 		run->target->inject(run, bytes,
-			tern_script_build(&run->set.addresses, &live, place, bytes));
+			tern_script_build(&run->set.addresses, &live, place, bytes),
+			packet->len > run->set.mss ? run->set.mss : 0);
 	free(bytes);
 	tern_script_settle(run);
 }

@@ -37,6 +37,7 @@ struct script_settings {
 	struct tern_addr local, remote;
 	struct script_addresses addresses;
 	uint32_t mtu;
+	uint16_t mss; /* an injected segment with more was joined by the device; 0: none was */
 	uint16_t bind_port, connect_port;
 	uint32_t seed;
 	bool strict_segments; /* one packet sent for each expected, as in the line */
@@ -85,7 +86,8 @@ struct script_target {
 	struct drill_frame *(*receive)(struct run *run, int64_t limit);
 	/* The next packet if it is known already: without moving the clock. */
 	const struct drill_frame *(*held)(struct run *run);
-	void (*inject)(struct run *run, const uint8_t *data, uint32_t len);
+	/* gso_size: of the segments a device has joined in it, 0 for an ordinary packet. */
+	void (*inject)(struct run *run, const uint8_t *data, uint32_t len, uint16_t gso_size);
 	/* Begins a call; it may block only if the script says so. */
 	void (*call)(struct run *run, struct script_pending *p);
 	/* Whether a call has finished by now; a thread of its own may take so many ms, of real

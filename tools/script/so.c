@@ -175,8 +175,9 @@ static const struct drill_frame *held(struct run *run)
 	return run->lib->held;
 }
 
-static void inject(struct run *run, const uint8_t *data, uint32_t len)
+static void inject(struct run *run, const uint8_t *data, uint32_t len, uint16_t gso_size)
 {
+	(void)gso_size; /* the interface has no place for it */
 	struct library *lib = run->lib;
 	lib->ended = false;
 	if (run->pcap)

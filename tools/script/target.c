@@ -54,9 +54,9 @@ static const struct drill_frame *held(struct run *run)
 	return tern_drill_peek(run->drill);
 }
 
-static void inject(struct run *run, const uint8_t *data, uint32_t len)
+static void inject(struct run *run, const uint8_t *data, uint32_t len, uint16_t gso_size)
 {
-	tern_drill_inject(run->drill, data, len);
+	tern_drill_inject(run->drill, data, len, gso_size);
 }
 
 /* What a call makes tern say is sent at once. */

@@ -160,11 +160,12 @@ static uint32_t ssthresh(struct tcb *tcb, uint32_t flight)
 	return less > two ? less : two;
 }
 
-/* RFC 9438 4.8: K is 0 and W_max the window at which congestion avoidance begins. */
+/* RFC 9438 4.8: K is 0 and W_max the window at which congestion avoidance begins; cwnd_prior is
+ * what it was before (4.1.2), up to which Reno's share goes slower. */
 static void timed_out(struct tcb *tcb)
 {
 	struct cubic *c = &tcb->side->cc.cubic;
-	c->w_max = c->prior = 0;
+	c->w_max = 0;
 	c->epoch = false;
 }
 
