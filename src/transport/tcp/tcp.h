@@ -387,6 +387,8 @@ uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
 /* option.c: whether an option is set that is kept in the side block, which must stay. */
 bool tern_option_in_use(const struct tcb_side *side);
+/* Whether the ACK of the peer's SYN-ACK is to wait for data. */
+bool tern_option_ack_waits(const struct tcb *tcb);
 /* Bytes that may be written now. */
 uint32_t tern_send_room(const struct tcp *tcp, const struct tcb *tcb);
 /* Bytes were sent for the first time. */
@@ -538,6 +540,7 @@ void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
+void tern_timer_ack_waits(struct tcp *tcp, struct tcb *tcb);     /* the handshake's, for data */
 void tern_timer_ack_sent(struct tcb *tcb);
 /* ns: how long TIME_WAIT lasts, entered or restarted now. */
 uint64_t tern_timer_wait_2msl(const struct tcp *tcp);
