@@ -93,6 +93,14 @@ static int64_t deferred_seconds(const struct tcp *tcp, unsigned tries)
 	return (int64_t)(wait / 1000000);
 }
 
+/* Before our SYN, the scale that it says follows. */
+static void clamp_window(const struct tcp *tcp, struct tcb *tcb, uint32_t most)
+{
+	tcb->side->choice.window_clamp = most;
+	if (tcb->state == TERN_TCP_SYN_SENT && tcb_syn_unsent(tcb) && tcb->flags & TCB_WSCALE)
+		tcb->rcv_wscale = tern_window_scale(tcp, most) & 0xfu;
+}
+
 static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option, int64_t value)
 {
 	int err = check(option, value);
@@ -105,7 +113,7 @@ static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option,
 	else if (option == TERN_TCP_SYNCNT)
 		c->syn_retries = (uint8_t)value;
 	else if (option == TERN_TCP_WINDOW_CLAMP)
-		c->window_clamp = clamp(value);
+		clamp_window(tcp, tcb, clamp(value));
 	else if (option == TERN_TCP_DEFER_ACCEPT)
 		c->defer = deferred_retries(tcp, value);
 	else

@@ -47,6 +47,8 @@ struct tcb *tern_tcb_new(struct tcp *tcp, const struct tcb_endpoints *ends, int 
 struct tcb *tern_tcb_of(const struct tcp *tcp, struct tern_conn conn);
 /* The side block, taken if there is none; NULL when memory is short. */
 struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb);
+/* Whether it must stay, however long the connection rests. */
+bool tern_tcb_side_kept(const struct tcp *tcp, const struct tcb *tcb);
 /* Gives the side block back if nothing in it is needed. */
 void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb);
 /*
@@ -444,8 +446,9 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn);
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
-/* The smallest window scale with which tcp_rmem_max can be offered. */
-uint8_t tern_window_scale(const struct tcp *tcp);
+/* The smallest window scale with which tcp_rmem_max can be offered, or TCP_WINDOW_CLAMP (0: none)
+ * if that is less, bytes. */
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 
 /* --- output.c, segment.c ------------------------------------------------------------- */

@@ -495,7 +495,7 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		return false;
 	if (wait)
 		set(tcp, tcb, &tcb->linger_at, wait);
-	else if (!tern_option_in_use(tcb->side) && !tcb_stands_still(tcb))
+	else if (!tern_tcb_side_kept(tcp, tcb) && !tcb_stands_still(tcb))
 		tern_timer_busy(tcp, tcb);
 	return true;
 }
