@@ -132,8 +132,9 @@ static void only_a_validated_window_grows(void **state)
 	assert_int_equal(cwnd(&t), grown);
 	for (unsigned i = 0; i < 5; i++)
 		send(&t, grown / 5 * 4);
-	assert_false(tcb(&t)->side->use.pipe.unused);
-	assert_true(cwnd(&t) > grown);
+	assert_true(cwnd(&t) > grown * 3 / 2);
+	/* Until that is less than half of it again. */
+	assert_true(cwnd(&t) < grown * 2);
 	pair_close(&t);
 }
 
