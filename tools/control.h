@@ -19,6 +19,8 @@
 
 /* The directory, made if it is not there. 0, or -1 after saying why in `why`. */
 int tern_control_directory(char path[CONTROL_PATH_MAX], char *why, size_t why_size);
+/* Whether a stack may be called that: 0, or -1 and why not. */
+int tern_control_name_check(const char *name, char *why, size_t why_size);
 /* DIRECTORY/NAME.SUFFIX. A name has letters, digits, '.', '_' and '-', and does not begin with '.'.
  * 0, or -1 after saying why. */
 int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char *suffix, char *why,

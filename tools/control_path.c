@@ -53,17 +53,22 @@ int tern_control_directory(char path[CONTROL_PATH_MAX], char *why, size_t why_si
 	return 0;
 }
 
-int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char *suffix, char *why,
-	size_t why_size)
+int tern_control_name_check(const char *name, char *why, size_t why_size)
 {
 	static const char letters[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	if (*name != '\0' && *name != '.' && name[strspn(name, letters)] == '\0')
+		return 0;
+	snprintf(why, why_size, "\"%s\": a name has letters, digits, '.', '_' and '-'", name);
+	return -1;
+}
+
+int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char *suffix, char *why,
+	size_t why_size)
+{
 	char directory[CONTROL_PATH_MAX];
-	if (*name == '\0' || *name == '.' || name[strspn(name, letters)] != '\0') {
-		snprintf(why, why_size, "\"%s\": a name has letters, digits, '.', '_' and '-'",
-			name);
+	if (tern_control_name_check(name, why, why_size) != 0)
 		return -1;
-	}
 	if (tern_control_directory(directory, why, why_size) != 0)
 		return -1;
 	if (snprintf(path, CONTROL_PATH_MAX, "%s/%s.%s", directory, name, suffix) <

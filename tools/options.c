@@ -65,6 +65,31 @@ static int take_device(struct options *o, const char *kind, const char *name)
 	return -1;
 }
 
+/* What is no address is told now, not when it is used. */
+static int take_address(const struct options *o, const char *name, const char *value, bool prefix,
+	const char **out)
+{
+	struct tern_addr addr;
+	unsigned len;
+	int rc = prefix ? tern_cidr_parse(value, &addr, &len) : tern_addr_parse(value, &addr);
+	*out = value;
+	if (rc == 0)
+		return 1;
+	fprintf(stderr, "%s: %s: \"%s\" is not an address%s\n", o->command, name, value,
+		prefix ? " and the length of its prefix" : "");
+	return -1;
+}
+
+static int take_name(struct options *o, const char *value)
+{
+	char why[200];
+	o->name = value;
+	if (tern_control_name_check(value, why, sizeof why) == 0)
+		return 1;
+	fprintf(stderr, "%s: --name: %s\n", o->command, why);
+	return -1;
+}
+
 static int take_impair(struct options *o, const char *value)
 {
 	struct tern_impair_spec spec;
@@ -76,11 +101,51 @@ static int take_impair(struct options *o, const char *value)
 	return -1;
 }
 
+static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
+{
+	char name[64];
+	size_t len = strcspn(setting, "=");
+	if (len >= sizeof name)
+		len = sizeof name - 1;
+	memcpy(name, setting, len);
+	name[len] = '\0';
+	int rc = tern_set_text(stack, name, strchr(setting, '=') + 1);
+	if (rc != 0)
+		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
+	return rc;
+}
+
+static void *scratch_alloc(void *context, size_t size, size_t align)
+{
+	(void)context;
+	return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void scratch_free(void *context, void *ptr, size_t size)
+{
+	(void)context;
+	(void)size;
+	free(ptr);
+}
+
+/* On a stack of its own: what is no setting is told before anything is opened. */
+static int try_setting(const struct options *o, const char *setting)
+{
+	struct tern_config config;
+	tern_config_init(&config);
+	config.allocator = (struct tern_allocator){scratch_alloc, scratch_free, NULL};
+	struct tern_stack *stack = tern_stack_new(&config, 1);
+	int rc = stack ? set_one(o, stack, setting) : 0;
+	if (stack)
+		tern_stack_free(stack);
+	return rc;
+}
+
 static int take_setting(struct options *o, const char *value)
 {
 	if (strchr(value, '=') && o->settings_count < OPTIONS_SETTINGS_MAX) {
 		o->settings[o->settings_count++] = value;
-		return 1;
+		return try_setting(o, value) == 0 ? 1 : -1;
 	}
 	fprintf(stderr, "%s: --set: wants NAME=VALUE, at most %d times\n", o->command,
 		OPTIONS_SETTINGS_MAX);
@@ -141,14 +206,11 @@ int tern_options_take(struct options *o, int option, const char *value)
 	case OPTION_TUN:
 		return take_device(o, "tun", value);
 	case OPTION_ADDR:
-		o->addr = value;
-		return 1;
+		return take_address(o, "--addr", value, true, &o->addr);
 	case OPTION_KERNEL_ADDR:
-		o->host.device.kernel_addr = value;
-		return 1;
+		return take_address(o, "--kernel-addr", value, true, &o->host.device.kernel_addr);
 	case OPTION_GATEWAY:
-		o->host.gateway = value;
-		return 1;
+		return take_address(o, "--gateway", value, false, &o->host.gateway);
 	case OPTION_MTU:
 		rc = tern_options_number(o, "--mtu", value, 68, 65535, &n);
 		o->host.device.mtu = (uint32_t)n;
@@ -167,8 +229,7 @@ int tern_options_take(struct options *o, int option, const char *value)
 		o->host.budget = (size_t)n << 20;
 		return rc;
 	case OPTION_NAME:
-		o->name = value;
-		return 1;
+		return take_name(o, value);
 	case OPTION_COOKIE_KEY:
 		return take_cookie_key(o, value);
 	case OPTION_PCAP:
@@ -186,20 +247,6 @@ int tern_options_take(struct options *o, int option, const char *value)
 	default:
 		return 0;
 	}
-}
-
-static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
-{
-	char name[64];
-	size_t len = strcspn(setting, "=");
-	if (len >= sizeof name)
-		len = sizeof name - 1;
-	memcpy(name, setting, len);
-	name[len] = '\0';
-	int rc = tern_set_text(stack, name, strchr(setting, '=') + 1);
-	if (rc != 0)
-		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
-	return rc;
 }
 
 uint64_t tern_options_epoch(void)

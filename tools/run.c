@@ -63,6 +63,16 @@ static int take_dns(struct command *c, const char *value)
 	return -1;
 }
 
+static int take_stack(struct command *c, const char *value)
+{
+	char why[200];
+	c->stack = value;
+	if (tern_control_name_check(value, why, sizeof why) == 0)
+		return 1;
+	fprintf(stderr, "run: --stack: %s\n", why);
+	return -1;
+}
+
 static int take(struct command *c, int opt, const char *value)
 {
 	int rc = tern_options_take(&c->run.options, opt, value);
@@ -79,8 +89,7 @@ static int take(struct command *c, int opt, const char *value)
 	case OPTION_DNS:
 		return take_dns(c, value);
 	case OPTION_STACK:
-		c->stack = value;
-		return 1;
+		return take_stack(c, value);
 	case 'h':
 		help();
 		return 0;

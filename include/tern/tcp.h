@@ -176,11 +176,16 @@ enum tern_tcp_option {
 	TERN_TCP_LINGER2, /* s in FIN_WAIT_2 once closed, 1..120; 0: tcp_fin_timeout; -1: none */
 	TERN_TCP_SYNCNT,  /* SYNs sent again before an open fails, 1..127; of a listener, SYN-ACKs;
 			     0: tcp_syn_retries, tcp_synack_retries */
-	TERN_TCP_WINDOW_CLAMP,  /* bytes, the most to offer, at least 1152; 0: what rcvbuf allows */
+	TERN_TCP_WINDOW_CLAMP,  /* bytes, the most to offer, at least 1152; 0: what rcvbuf allows;
+				   set before our SYN, or on a listener, it lowers the window
+				   scale, too */
 	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write; 0:
 				   tcp_notsent_lowat */
-	TERN_TCP_DEFER_ACCEPT,  /* listeners: s to wait for data after the handshake, rounded up to
-				   when a SYN-ACK would be sent again; 0: accept at once */
+	TERN_TCP_DEFER_ACCEPT,  /* of a listener: s to wait for data after the handshake, rounded up
+				   to when a SYN-ACK would be sent again; 0: accept at once. Of a
+				   connection that we open, not 0: the ACK that completes the
+				   handshake waits for data to go with, 200 ms at most; and so
+				   does TERN_TCP_QUICKACK 0, set before that */
 };
 #define TERN_TCP_OPTIONS (TERN_TCP_DEFER_ACCEPT + 1)
 /* TERN_EINVAL for an option unknown or not a connection's, TERN_ERANGE for a value out of range,

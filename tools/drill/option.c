@@ -105,8 +105,7 @@ static int64_t set_known(struct drill *drill, struct fd *fd, const struct known 
 		return result;
 	if (fd->kind == FD_LISTENER)
 		tern_drill_apply_to_listener(drill, fd);
-	if (fd->kind != FD_CONN || k->option == TERN_TCP_MAXSEG ||
-		k->option == TERN_TCP_DEFER_ACCEPT)
+	if (fd->kind != FD_CONN || k->option == TERN_TCP_MAXSEG)
 		return 0;
 	return tern_drill_result(tern_tcp_option_set(drill->stack, fd->conn, k->option, value));
 }

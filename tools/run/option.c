@@ -88,7 +88,7 @@ static int wish(struct sock *sock, enum tern_tcp_option option, int value)
 	if (sock->group) /* for connections to come; what is not a listener's is theirs later */
 		(void)tern_tcp_listen_option_set(run_stack(sock->run), sock->group->listener,
 			option, value);
-	if (!open_now(sock) || option == TERN_TCP_MAXSEG || option == TERN_TCP_DEFER_ACCEPT)
+	if (!open_now(sock) || option == TERN_TCP_MAXSEG)
 		return 0;
 	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, value));
 }

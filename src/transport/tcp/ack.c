@@ -43,6 +43,7 @@ static void advance(struct arrival *a, struct ack_info *info)
 	if (tcb->side) {
 		tcb->side->unmoved = 0;
 		tern_cc_advanced(tcb);
+		tern_cwv_acked(a->tcp, tcb, bytes);
 		if (tcb->side->records.count)
 			tern_record_acked(a->tcp, tcb);
 		if (tcb->side->mtu.full)

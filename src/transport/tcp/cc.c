@@ -1,7 +1,7 @@
 /*
  * What all congestion controls share: the table of them, slow start, one reduction a window, and
  * the congestion window that is not used: it does not grow, and what has not been used for a
- * while is no longer believed (RFC 5681 4.1, RFC 2861 as Linux has it; RFC 7661 4.3).
+ * while is no longer believed (RFC 5681 4.1, RFC 2861 as Linux has it; else RFC 7661: cwv.c).
  */
 #include <string.h>
 #include "transport/tcp/tcp.h"
@@ -57,6 +57,8 @@ bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 	const struct cwnd_use *use = &tcb->side->use;
 	if (use->reducing && tcb->side->mode == RECOVERY_OPEN)
 		return false;
+	if (use->pipe.strict && use->pipe.unused && !use->limited)
+		return false;
 	if (use->limited || tcb->cwnd >= tcb->ssthresh)
 		return use->limited;
 	return fills_window(tcb, ack->flight);
@@ -89,7 +91,7 @@ uint32_t tern_cc_reduced(struct tcb *tcb, uint32_t flight)
 	struct cwnd_use *use = &tcb->side->use;
 	if (use->reducing && seq_leq(tcb->snd.una, use->reduced))
 		return tcb->ssthresh;
-	uint32_t ssthresh = tern_cc_of(tcb)->ssthresh(tcb, flight);
+	uint32_t ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tern_cwv_lost(tcb, flight));
 	if (tcb->ecn) {
 		tcb->ecn_cwr = true;
 		use->reducing = true;
@@ -108,7 +110,7 @@ static void remember(struct tcb *tcb)
 		tcb->ssthresh = most;
 }
 
-static uint32_t restart_window(const struct tcp *tcp, const struct tcb *tcb)
+uint32_t tern_cwnd_restart(const struct tcp *tcp, const struct tcb *tcb)
 {
 	uint32_t initial = (uint32_t)tcp->core->set.tcp_init_cwnd * tern_tcb_effective_mss(tcb);
 	return at_most(initial, tcb->cwnd);
@@ -129,7 +131,7 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb)
 	struct tcb_side *side = tcb->side;
 	bool forget = tcp->core->set.tcp_slow_start_after_idle;
 	if (forget && (!side || longer_than_rto(tcp, tcb, side->use.sent_at))) {
-		uint32_t window = restart_window(tcp, tcb);
+		uint32_t window = tern_cwnd_restart(tcp, tcb);
 		if (window < tcb->cwnd) {
 			remember(tcb);
 			tcb->cwnd = window;
@@ -138,6 +140,7 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb)
 	if (!side)
 		return;
 	side->use.round = tcb->snd.una;
+	tern_cwv_resume(tcp, tcb);
 	tern_pacing_resume(tcp, tcb);
 	if (tern_cc_of(tcb)->resumed)
 		tern_cc_of(tcb)->resumed(tcb, tcp->core->now);
@@ -147,7 +150,7 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb)
 static void decay(const struct tcp *tcp, struct tcb *tcb)
 {
 	struct cwnd_use *use = &tcb->side->use;
-	uint32_t used = restart_window(tcp, tcb);
+	uint32_t used = tern_cwnd_restart(tcp, tcb);
 	if (used < use->used)
 		used = use->used;
 	if (used < tcb->cwnd && tcb->side->mode == RECOVERY_OPEN) {
@@ -170,6 +173,7 @@ void tern_cwnd_sent(const struct tcp *tcp, struct tcb *tcb)
 	}
 	use->limited |= full;
 	use->sent_at = now;
+	tern_cwv_sent(tcp, tcb);
 	if (use->limited || filling) {
 		use->used = 0;
 		use->full_at = now;

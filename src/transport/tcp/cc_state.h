@@ -38,6 +38,21 @@ struct newreno {
 	uint32_t acked; /* bytes toward the next segment of growth */
 };
 
+/* What is acknowledged in a round trip (cwv.c); bytes. */
+struct pipe_ack {
+	tern_seq end;      /* an ACK of this ends the sample */
+	uint32_t bytes;    /* of it so far */
+	uint32_t window;   /* cwnd when it began */
+	uint32_t most[2];  /* the largest sample in this half of the period, and in the last */
+	uint32_t half_at;  /* ms: when this half began */
+	uint32_t valid_at; /* ms: cwnd was validated last */
+	bool measuring;    /* a sample is being taken */
+	bool known;        /* there has been a sample */
+	bool unused;       /* the non-validated phase */
+	bool strict;       /* RFC 7661 decides, not RFC 2861 */
+	bool lost;         /* the recovery under way began in the non-validated phase */
+};
+
 /* How much of the window is used (RFC 7661), and ECN's part (RFC 3168 6.1.2). */
 struct cwnd_use {
 	tern_seq round;   /* a send after this number is acknowledged begins a new round */
@@ -46,7 +61,8 @@ struct cwnd_use {
 	uint32_t full_at; /* ms: when that was */
 	uint32_t sent_at; /* ms: data was last sent */
 	bool limited;     /* in this round the window stood in the way */
-	bool reducing;    /* snd.una has not passed `reduced` */
+	struct pipe_ack pipe;
+	bool reducing; /* snd.una has not passed `reduced` */
 };
 
 /* Pacing (pacing.c). */

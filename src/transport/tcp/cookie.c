@@ -52,12 +52,12 @@ static uint64_t hash(const struct tcp *tcp, const struct ip_in *in, const struct
 }
 
 /* The cookie of that epoch and class. */
-static uint32_t bake(const struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg,
-	tern_seq irs, uint64_t when, uint8_t class)
+static uint32_t bake(const struct tcp *tcp, const struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *seg, tern_seq irs, uint64_t when, uint8_t class)
 {
 	/* The scale we told goes in too: should it be another when the ACK comes, the cookie is
 	 * void. */
-	uint64_t scale = (uint64_t)tern_window_scale(tcp) << 56;
+	uint64_t scale = (uint64_t)tern_window_scale(tcp, l->window_clamp) << 56;
 	uint32_t proof = (uint32_t)hash(tcp, in, seg, irs, scale | when << CLASS_BITS | class);
 	uint32_t mask = (uint32_t)hash(tcp, in, seg, irs, UINT64_MAX);
 	uint32_t low = (uint32_t)(when & ((1 << EPOCH_BITS) - 1)) << CLASS_BITS | class;
@@ -109,8 +109,9 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
 	struct tcp_segment reduced = *syn, s;
 	uint32_t tsval = reduce(tcp, in, &reduced);
-	tern_listen_answer(tcp, l, in->nif, &reduced, tsval, tern_window_scale(tcp), &s);
-	s.seq = seq(bake(tcp, in, syn, syn->seq, epoch(tcp), class_of(mss)));
+	tern_listen_answer(tcp, l, in->nif, &reduced, tsval,
+		tern_window_scale(tcp, l->window_clamp), &s);
+	s.seq = seq(bake(tcp, l, in, syn, syn->seq, epoch(tcp), class_of(mss)));
 	s.window = (uint16_t)tern_listen_window(tcp, l);
 	l->cookies_until = tcp->core->now + 2 * EPOCH_NS;
 	core_count(tcp->core, TERN_COUNT_TcpExtSyncookiesSent);
@@ -119,15 +120,15 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 }
 
 /* The MSS class of a cookie that we made in this epoch or the last; -1 if we did not. */
-static int check(const struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg,
-	tern_seq irs, uint32_t cookie)
+static int check(const struct tcp *tcp, const struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *seg, tern_seq irs, uint32_t cookie)
 {
 	uint32_t mask = (uint32_t)hash(tcp, in, seg, irs, UINT64_MAX);
 	uint32_t low = (cookie ^ mask) & ((1 << HASH_SHIFT) - 1);
 	uint8_t class = low & ((1 << CLASS_BITS) - 1);
 	uint64_t now = epoch(tcp);
 	uint32_t age = (uint32_t)(now - (low >> CLASS_BITS)) & ((1 << EPOCH_BITS) - 1);
-	if (age > 1 || age > now || bake(tcp, in, seg, irs, now - age, class) != cookie)
+	if (age > 1 || age > now || bake(tcp, l, in, seg, irs, now - age, class) != cookie)
 		return -1;
 	return class;
 }
@@ -138,7 +139,7 @@ bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in 
 	bool asked = tcp->cookie_shared || tcp->core->now < l->cookies_until;
 	if (tcp->core->set.tcp_syncookies == 0 || !asked)
 		return false;
-	int class = check(tcp, in, ack, seq_sub(ack->seq, 1), ack->ack.v - 1);
+	int class = check(tcp, l, in, ack, seq_sub(ack->seq, 1), ack->ack.v - 1);
 	if (class < 0) {
 		core_count(tcp->core, TERN_COUNT_TcpExtSyncookiesFailed);
 		return false;

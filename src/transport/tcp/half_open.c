@@ -33,14 +33,15 @@ struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
 /* --- its beginning -------------------------------------------------------------------------- */
 
 /* What the SYN offers and our settings agree to. */
-static void agree(const struct tcp *tcp, struct syn *e, const struct tcp_segment *syn)
+static void agree(const struct tcp *tcp, const struct listener *l, struct syn *e,
+	const struct tcp_segment *syn)
 {
 	const struct settings *set = &tcp->core->set;
 	const struct tcp_options *o = &syn->options;
 	bool scaled = set->tcp_window_scaling && o->has & TCP_OPT_WSCALE;
 	e->mss = o->has & TCP_OPT_MSS ? o->mss : 0;
 	e->link.snd_wscale = scaled ? o->wscale & 0xfu : SYN_NO_WSCALE;
-	e->link.rcv_wscale = scaled ? tern_window_scale(tcp) & 0xfu : 0;
+	e->link.rcv_wscale = scaled ? tern_window_scale(tcp, l->window_clamp) & 0xfu : 0;
 	e->sack = set->tcp_sack && o->has & TCP_OPT_SACK_OK;
 	e->timestamps = set->tcp_timestamps && o->has & TCP_OPT_TIMESTAMP;
 	e->ts_recent = o->tsval;
@@ -56,7 +57,7 @@ bool tern_half_open_begin(const struct arrival *a, struct listener *l, uint32_t 
 	tern_seq isn = tern_isn(tcp, &e->local, e->local_port, &e->remote, e->remote_port);
 	e->iss = iss_floor && seq_lt(isn, seq(iss_floor)) ? seq(iss_floor) : isn;
 	e->irs = a->seg->seq;
-	agree(tcp, e, a->seg);
+	agree(tcp, l, e, a->seg);
 	tern_listen_half_open(tcp, l, &e->remote, 1);
 	struct stub s = tern_half_open_stub(tcp, l, e);
 	tern_state_stub(tcp, &s.conn, TERN_TCP_LISTEN, TERN_CAUSE_SYN);

@@ -69,7 +69,11 @@ static void established(struct arrival *a)
 	tern_rtt_sample(a->tcp, tcb, a->seg);
 	tcb->snd.una = a->seg->ack;
 	tern_timer_nothing_in_flight(a->tcp, tcb);
-	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_ACK_NOW | TCB_SYN_ACKED;
+	bool wait = tern_option_ack_waits(tcb);
+	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_SYN_ACKED;
+	tcb->flags |= wait ? TCB_ACK_DELAYED : TCB_ACK_NOW;
+	if (wait) /* as Linux: the request will be there in a moment, and acknowledge as well */
+		tern_timer_ack_waits(a->tcp, tcb);
 	tcb->backoff = lost;
 	tern_open_done(a->tcp, tcb, TERN_CAUSE_SYN_ACK);
 	/* Text or FIN on a SYN-ACK is queued as if it had come alone (3.10.7.3, "return"). */

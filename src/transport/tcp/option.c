@@ -15,7 +15,12 @@ bool tern_option_in_use(const struct tcb_side *side)
 {
 	const struct tcb_choice *c = &side->choice;
 	return tern_keepalive_in_use(side) || c->window_clamp || c->notsent_lowat || c->linger2 ||
-	       c->syn_retries;
+	       c->syn_retries || c->defer;
+}
+
+bool tern_option_ack_waits(const struct tcb *tcb)
+{
+	return choice_of(tcb)->defer || choice_of(tcb)->ack_later;
 }
 
 /* --- TCP_NOTSENT_LOWAT ------------------------------------------------------------------- */
@@ -70,6 +75,32 @@ static uint32_t clamp(int64_t value)
 	return value && value < least ? least : (uint32_t)value;
 }
 
+/* Linux's rounding: up to the moment a SYN-ACK would be sent again. */
+static uint8_t deferred_retries(const struct tcp *tcp, int64_t seconds)
+{
+	uint64_t wait = 0, want = (uint64_t)seconds * 1000000;
+	uint8_t tries = 0;
+	while (wait < want && tries < UINT8_MAX)
+		wait += tern_syncache_wait(tcp, tries++);
+	return tries;
+}
+
+static int64_t deferred_seconds(const struct tcp *tcp, unsigned tries)
+{
+	uint64_t wait = 0;
+	for (unsigned k = 0; k < tries; k++)
+		wait += tern_syncache_wait(tcp, k);
+	return (int64_t)(wait / 1000000);
+}
+
+/* Before our SYN, the scale that it says follows. */
+static void clamp_window(const struct tcp *tcp, struct tcb *tcb, uint32_t most)
+{
+	tcb->side->choice.window_clamp = most;
+	if (tcb->state == TERN_TCP_SYN_SENT && tcb_syn_unsent(tcb) && tcb->flags & TCB_WSCALE)
+		tcb->rcv_wscale = tern_window_scale(tcp, most) & 0xfu;
+}
+
 static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option, int64_t value)
 {
 	int err = check(option, value);
@@ -82,7 +113,9 @@ static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option,
 	else if (option == TERN_TCP_SYNCNT)
 		c->syn_retries = (uint8_t)value;
 	else if (option == TERN_TCP_WINDOW_CLAMP)
-		c->window_clamp = clamp(value);
+		clamp_window(tcp, tcb, clamp(value));
+	else if (option == TERN_TCP_DEFER_ACCEPT)
+		c->defer = deferred_retries(tcp, value);
 	else
 		c->notsent_lowat = (uint32_t)value;
 	tern_timer_busy(tcp, tcb);
@@ -101,6 +134,8 @@ static int64_t chosen(const struct tcp *tcp, const struct tcb *tcb, enum tern_tc
 		return c->linger2 ? c->linger2 : set->tcp_fin_timeout;
 	if (option == TERN_TCP_SYNCNT)
 		return c->syn_retries ? c->syn_retries : set->tcp_syn_retries;
+	if (option == TERN_TCP_DEFER_ACCEPT)
+		return deferred_seconds(tcp, c->defer);
 	return option == TERN_TCP_WINDOW_CLAMP ? c->window_clamp : c->notsent_lowat;
 }
 
@@ -152,6 +187,8 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_QUICKACK:
 		set_flag(tcb, TCB_QUICKACK, value);
 		tcb->quickacks = 0;
+		if (tcb->side && tcb->state == TERN_TCP_SYN_SENT)
+			tcb->side->choice.ack_later = !value;
 		if (value && tcb->flags & TCB_ACK_DELAYED)
 			tcb->flags |= TCB_ACK_NOW;
 		break;
@@ -180,8 +217,8 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_SYNCNT:
 	case TERN_TCP_WINDOW_CLAMP:
 	case TERN_TCP_NOTSENT_LOWAT:
-		return choose(tcp, tcb, option, value);
 	case TERN_TCP_DEFER_ACCEPT:
+		return choose(tcp, tcb, option, value);
 	default:
 		return TERN_EINVAL;
 	}
@@ -229,33 +266,15 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_SYNCNT:
 	case TERN_TCP_WINDOW_CLAMP:
 	case TERN_TCP_NOTSENT_LOWAT:
+	case TERN_TCP_DEFER_ACCEPT:
 		*value = chosen(tern_stack_tcp_const(stack), tcb, option);
 		return 0;
-	case TERN_TCP_DEFER_ACCEPT:
 	default:
 		return TERN_EINVAL;
 	}
 }
 
 /* --- of a listener ----------------------------------------------------------------------- */
-
-/* Linux's rounding: up to the moment a SYN-ACK would be sent again. */
-static uint8_t deferred_retries(const struct tcp *tcp, int64_t seconds)
-{
-	uint64_t wait = 0, want = (uint64_t)seconds * 1000000;
-	uint8_t tries = 0;
-	while (wait < want && tries < UINT8_MAX)
-		wait += tern_syncache_wait(tcp, tries++);
-	return tries;
-}
-
-static int64_t deferred_seconds(const struct tcp *tcp, unsigned tries)
-{
-	uint64_t wait = 0;
-	for (unsigned k = 0; k < tries; k++)
-		wait += tern_syncache_wait(tcp, k);
-	return (int64_t)(wait / 1000000);
-}
 
 int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t value)

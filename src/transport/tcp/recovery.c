@@ -79,6 +79,7 @@ static void finish(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPFullUndo);
 	} else {
 		tcb->cwnd = tcb->ssthresh;
+		tern_cwv_recovered(tcb, tcb->side->rec.undo.resent);
 		tern_undo_leave(tcb);
 		tern_rack_recovered(tcb);
 	}
@@ -248,6 +249,7 @@ void tern_recovery_timeout(struct tcp *tcp, struct tcb *tcb)
 		tern_loss_timeout(tcp, tcb);
 	else
 		tern_newreno_timeout(tcp, tcb);
+	tern_cwv_timed_out(tcb);
 	tern_trace_congestion(tcp, tcb, "timeout");
 }
 

@@ -118,7 +118,7 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	side->recover = side->small_end = tcb->snd.una;
 	side->drs_at = tcp->core->now;
 	side->use.round = tcb->snd.una;
-	side->use.sent_at = side->use.full_at = now_ms(tcp);
+	side->use.sent_at = side->use.full_at = side->use.pipe.valid_at = now_ms(tcp);
 	tern_keepalive_heard(tcp, side);
 	tcb->side = side;
 	return side;
@@ -136,12 +136,17 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 	tcb->side = NULL;
 }
 
+bool tern_tcb_side_kept(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tern_option_in_use(tcb->side) || tcb->side->mtu.full || tern_cwv_remembers(tcp, tcb);
+}
+
 void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 {
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
-		side->fin_early || side->dup_in_due || side->unanswered || side->mtu.full ||
-		side->records.count || tcb_stands_still(tcb) || tern_option_in_use(side) ||
+		side->fin_early || side->dup_in_due || side->unanswered || side->records.count ||
+		tcb_stands_still(tcb) || tern_tcb_side_kept(tcp, tcb) ||
 		tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
@@ -224,7 +229,7 @@ void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 	const struct settings *set = &tcp->core->set;
 	if (set->tcp_window_scaling) {
 		tcb->flags |= TCB_WSCALE;
-		tcb->rcv_wscale = tern_window_scale(tcp) & 0xfu;
+		tcb->rcv_wscale = tern_window_scale(tcp, 0) & 0xfu;
 	}
 	if (set->tcp_timestamps)
 		tcb->flags |= TCB_TIMESTAMPS;

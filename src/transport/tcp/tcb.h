@@ -77,6 +77,8 @@ struct tcb_choice {
 	uint32_t window_clamp, notsent_lowat; /* bytes */
 	int16_t linger2;                      /* s; -1: no FIN_WAIT_2 */
 	uint8_t syn_retries;
+	uint8_t defer;  /* TERN_TCP_DEFER_ACCEPT, as a listener's */
+	bool ack_later; /* TERN_TCP_QUICKACK 0 before the handshake was done */
 };
 
 /* Segments made smaller, as larger ones vanish: see mtu.c. */

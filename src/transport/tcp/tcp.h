@@ -47,6 +47,8 @@ struct tcb *tern_tcb_new(struct tcp *tcp, const struct tcb_endpoints *ends, int 
 struct tcb *tern_tcb_of(const struct tcp *tcp, struct tern_conn conn);
 /* The side block, taken if there is none; NULL when memory is short. */
 struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb);
+/* Whether it must stay, however long the connection rests. */
+bool tern_tcb_side_kept(const struct tcp *tcp, const struct tcb *tcb);
 /* Gives the side block back if nothing in it is needed. */
 void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb);
 /*
@@ -389,6 +391,8 @@ uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
 /* option.c: whether an option is set that is kept in the side block, which must stay. */
 bool tern_option_in_use(const struct tcb_side *side);
+/* Whether the ACK of the peer's SYN-ACK is to wait for data. */
+bool tern_option_ack_waits(const struct tcb *tcb);
 /* Bytes that may be written now. */
 uint32_t tern_send_room(const struct tcp *tcp, const struct tcb *tcb);
 /* Bytes were sent for the first time. */
@@ -444,8 +448,9 @@ uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn);
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
-/* The smallest window scale with which tcp_rmem_max can be offered. */
-uint8_t tern_window_scale(const struct tcp *tcp);
+/* The smallest window scale with which tcp_rmem_max can be offered, or TCP_WINDOW_CLAMP (0: none)
+ * if that is less, bytes. */
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 
 /* --- output.c, segment.c ------------------------------------------------------------- */
@@ -552,6 +557,7 @@ void tern_timer_nothing_in_flight(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_blocked(struct tcp *tcp, struct tcb *tcb, uint64_t wait);
 void tern_timer_starved(struct tcp *tcp, struct tcb *tcb);       /* a write found no memory */
 void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb); /* an ACK may wait */
+void tern_timer_ack_waits(struct tcp *tcp, struct tcb *tcb);     /* the handshake's, for data */
 void tern_timer_ack_sent(struct tcb *tcb);
 /* ns: how long TIME_WAIT lasts, entered or restarted now. */
 uint64_t tern_timer_wait_2msl(const struct tcp *tcp);

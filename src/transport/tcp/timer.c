@@ -6,9 +6,10 @@
 #include "transport/tcp/tcp.h"
 
 #define SECOND       (1000 * MS)
-#define STARVED_TIME (50 * MS) /* between two looks for memory */
-#define QUIET_TIME   SECOND    /* after which the side block goes */
-#define LAST_WORD    (10 * MS) /* for an ACK to go out, where there may be no TIME_WAIT */
+#define STARVED_TIME (50 * MS)  /* between two looks for memory */
+#define QUIET_TIME   SECOND     /* after which the side block goes */
+#define DELACK_MAX   (200 * MS) /* Linux's TCP_DELACK_MAX */
+#define LAST_WORD    (10 * MS)  /* for an ACK to go out, where there may be no TIME_WAIT */
 
 /* Ticks round up: never early. 0 means none. */
 static uint32_t deadline_in(const struct tcp *tcp, uint64_t wait)
@@ -212,6 +213,11 @@ void tern_timer_data_received(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->delack_at == 0)
 		set(tcp, tcb, &tcb->delack_at, (uint64_t)tcp->core->set.tcp_delack_min_ms * MS);
+}
+
+void tern_timer_ack_waits(struct tcp *tcp, struct tcb *tcb)
+{
+	set(tcp, tcb, &tcb->delack_at, DELACK_MAX);
 }
 
 void tern_timer_ack_sent(struct tcb *tcb)
@@ -491,7 +497,7 @@ static bool linger_expired(struct tcp *tcp, struct tcb *tcb)
 		return false;
 	if (wait)
 		set(tcp, tcb, &tcb->linger_at, wait);
-	else if (!tern_option_in_use(tcb->side) && !tcb_stands_still(tcb))
+	else if (!tern_tcb_side_kept(tcp, tcb) && !tcb_stands_still(tcb))
 		tern_timer_busy(tcp, tcb);
 	return true;
 }

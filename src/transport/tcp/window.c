@@ -18,9 +18,12 @@ static uint32_t space(const struct tcb *tcb)
 	return at_most(room, offer_max(tcb));
 }
 
-uint8_t tern_window_scale(const struct tcp *tcp)
+/* As Linux's tcp_select_initial_window(): with a clamp no more need ever be said. */
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp)
 {
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
+	if (clamp)
+		most = at_most(most, clamp);
 	uint8_t scale = 0;
 	while (scale < TCP_WSCALE_MAX && most >> scale > UINT16_MAX)
 		scale++;

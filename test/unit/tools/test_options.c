@@ -71,12 +71,37 @@ static void a_recorder_has_a_size_or_is_none(void **state)
 		assert_int_equal(tern_options_take(&o, OPTION_RECORDER, bad[i]), -1);
 }
 
+/* Before anything is opened, so that every command can answer EXIT_USAGE. */
+static void what_cannot_be_is_told_at_once(void **state)
+{
+	(void)state;
+	static const struct {
+		int option;
+		const char *good, *bad[4];
+	} told[] = {
+		{OPTION_ADDR, "10.0.0.1/24",
+			{"10.0.0.1/x", "10.0.0.1", "10.0.0/24", "10.0.0.1/33"}},
+		{OPTION_KERNEL_ADDR, "10.0.0.1/8", {"10.0.0.1/", "x", "", "/8"}},
+		{OPTION_GATEWAY, "10.0.0.1", {"10.0.0.1/24", "nowhere", "", "10.0.0.256"}},
+		{OPTION_SET, "tcp_sack=0", {"nosuch=1", "tcp_sack=2", "tcp_sack=x", "tcp_sack"}},
+		{OPTION_NAME, "web-1.a_b", {"", ".web", "a/b", "a b"}},
+	};
+	for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+		struct options o;
+		tern_options_init(&o, "test");
+		assert_int_equal(tern_options_take(&o, told[i].option, told[i].good), 1);
+		for (unsigned k = 0; k < 4; k++)
+			assert_int_equal(tern_options_take(&o, told[i].option, told[i].bad[k]), -1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cookie_key_is_32_hexadecimal_digits),
 		cmocka_unit_test(anything_else_is_no_cookie_key),
 		cmocka_unit_test(a_recorder_has_a_size_or_is_none),
+		cmocka_unit_test(what_cannot_be_is_told_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
