@@ -13,9 +13,6 @@
  * half of it (4.4.3); it grows only while it is validated; and a loss in the non-validated phase
  * leaves half of what was used, less what was lost (4.4.1). Bursts out of such a window are paced
  * (pacing.c; 4.4.2).
- *
- * In both, congestion finds at least pipeACK in flight: at the end of what a program had to send
- * there is less, which says nothing of the path.
  */
 #include "transport/tcp/tcp.h"
 
@@ -124,7 +121,7 @@ uint32_t tern_cwv_lost(struct tcb *tcb, uint32_t flight)
 	struct pipe_ack *p = &tcb->side->use.pipe;
 	uint32_t used = at_most(pipe_ack(p), tcb->cwnd);
 	p->lost = p->strict && p->unused;
-	return used > flight ? used : flight;
+	return p->lost && used > flight ? used : flight;
 }
 
 void tern_cwv_recovered(struct tcb *tcb, uint32_t resent)
