@@ -77,7 +77,7 @@ static void a_full_window_does(void **state)
 }
 
 /* RFC 5681 4.1: after more than an RTO it begins again with the initial window; but that there was
- * more is not forgotten. */
+ * more is not forgotten. RFC2861-3.2-d. */
 static void an_idle_time_ends_it(void **state)
 {
 	(void)state;

@@ -171,7 +171,7 @@ static void which_end_is_which_matters(void **state)
 	peer_close(&p);
 }
 
-/* RFC 7323 5.4: no two peers see the same timestamp clock; one peer sees one. */
+/* RFC 7323 5.4: no two peers see the same timestamp clock; one peer sees one. RFC6191-2-g. */
 static void timestamps_are_offset_for_each_pair_of_hosts(void **state)
 {
 	(void)state;

@@ -131,8 +131,8 @@ static void without_a_sample_a_probe_waits_for_a_second(void **state)
 	peer_close(&p);
 }
 
-/* RFC8985-7.3-g: a probe that was sent again yields no sample; before there is one, no other goes.
- */
+/* RFC8985-7.3-g: a probe that was sent again yields no sample; before there is one, no other goes,
+ * though D-SACK has said that nothing was lost. */
 static void no_second_probe_goes_before_a_sample(void **state)
 {
 	(void)state;
@@ -141,19 +141,17 @@ static void no_second_probe_goes_before_a_sample(void **state)
 	score_write(&p, 1);
 	peer_drain(&p);
 	assert_int_equal(peer_ignore(&p, 3 * RTT + 10 * MSEC), 1);
-	score_ack_only(&p, MSS);
-	for (uint32_t sent = 1; sent < 3; sent++) {
-		score_write(&p, 1);
-		peer_drain(&p);
-		assert_true(peer_expect(&p, SEC));
-		assert_int_equal(score_count(&p, TERN_COUNT_TcpExtTCPLossProbes), 1);
-		assert_int_equal(score_count(&p, TERN_COUNT_TcpExtTCPTimeouts), sent);
-		score_ack_only(&p, (sent + 1) * MSS);
-	}
+	score_ack(&p, MSS, BLOCKS({0, MSS}));
+	score_write(&p, 1);
+	peer_drain(&p);
+	assert_true(peer_expect(&p, SEC));
+	assert_int_equal(score_count(&p, TERN_COUNT_TcpExtTCPLossProbes), 1);
+	assert_int_equal(score_count(&p, TERN_COUNT_TcpExtTCPTimeouts), 1);
+	score_ack_only(&p, 2 * MSS);
 	score_write(&p, 1);
 	peer_drain(&p);
 	peer_wait(&p, RTT);
-	score_ack_only(&p, 4 * MSS); /* a sample */
+	score_ack_only(&p, 3 * MSS); /* a sample */
 	score_write(&p, 1);
 	peer_drain(&p);
 	assert_true(peer_expect(&p, SEC));

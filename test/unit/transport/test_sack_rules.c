@@ -65,8 +65,8 @@ static void what_is_held_beyond_the_recovery_point_stays_held(void **state)
 	peer_close(&p);
 }
 
-/* RFC6675-5-b, RFC6675-5-e, RFC9937-6.2-i: recovery lasts until exactly what was in flight when it
- * began is acknowledged, and leaves the window at ssthresh. */
+/* RFC6675-5-b, RFC6675-5-e: recovery lasts until exactly what was in flight when it began is
+ * acknowledged. */
 static void recovery_ends_at_what_was_in_flight_when_it_began(void **state)
 {
 	(void)state;
@@ -79,6 +79,21 @@ static void recovery_ends_at_what_was_in_flight_when_it_began(void **state)
 	assert_true(peer_info(&p).recovering);
 	score_ack_only(&p, 10 * MSS);
 	assert_false(peer_info(&p).recovering);
+	assert_int_equal(score_count(&p, TERN_COUNT_TcpExtTCPSackRecovery), 1);
+	peer_close(&p);
+}
+
+/* RFC9937-6.2-i, RFC5681-4.3-a: it leaves the window at ssthresh, wherever it was. */
+static void recovery_leaves_the_window_at_ssthresh(void **state)
+{
+	(void)state;
+	struct peer p;
+	score_flight(&p, 10);
+	score_ack(&p, 0, BLOCKS({MSS, 4 * MSS}));
+	score_expect(&p, 0);
+	assert_true(peer_info(&p).cwnd > 5 * MSS);
+	peer_wait(&p, RTT);
+	score_ack_only(&p, 10 * MSS);
 	assert_int_equal(peer_info(&p).ssthresh, 5 * MSS);
 	assert_int_equal(peer_info(&p).cwnd, 5 * MSS);
 	peer_close(&p);
@@ -101,9 +116,11 @@ static void an_ack_that_advances_begins_the_count_of_duplicates_anew(void **stat
 	for (uint32_t una = 0; una < 3; una++) {
 		score_ack_only(&p, una * MSS);
 		score_ack_only(&p, una * MSS);
+		peer_drain(&p);
 		if (una == 0) /* the others began with an ACK that advanced */
 			continue;
 		score_ack_only(&p, una * MSS);
+		peer_drain(&p);
 		assert_int_equal(peer_info(&p).retransmits, 0);
 	}
 	score_ack_only(&p, 2 * MSS);
@@ -120,6 +137,7 @@ int main(void)
 		cmocka_unit_test(acks_that_report_nothing_let_nothing_out),
 		cmocka_unit_test(what_is_held_beyond_the_recovery_point_stays_held),
 		cmocka_unit_test(recovery_ends_at_what_was_in_flight_when_it_began),
+		cmocka_unit_test(recovery_leaves_the_window_at_ssthresh),
 		cmocka_unit_test(an_ack_that_advances_begins_the_count_of_duplicates_anew),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,7 @@ static void only_a_bare_syn_takes_the_pair(void **state)
 	}
 }
 
+/* RFC6191-2-f. */
 static void the_successor_works(void **state)
 {
 	(void)state;
