@@ -57,8 +57,6 @@ bool tern_cwnd_may_grow(const struct tcb *tcb, const struct ack_info *ack)
 	const struct cwnd_use *use = &tcb->side->use;
 	if (use->reducing && tcb->side->mode == RECOVERY_OPEN)
 		return false;
-	if (use->pipe.strict && use->pipe.unused && !use->limited)
-		return false;
 	if (use->limited || tcb->cwnd >= tcb->ssthresh)
 		return use->limited;
 	return fills_window(tcb, ack->flight);
