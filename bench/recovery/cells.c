@@ -18,7 +18,7 @@ const struct cell_path cell_paths[CELL_PATHS] = {
 	{10 * MS, 10 * MBIT, 30, true},
 	{10 * MS, 1 * GBIT, 1.5, false},
 	{10 * MS, 10 * GBIT, 0.3, false},
-	{40 * MS, 100 * MBIT, 10, true},
+	{40 * MS, 100 * MBIT, 20, true},
 	{100 * MS, 1 * MBIT, 120, false},
 	{100 * MS, 10 * MBIT, 60, false},
 	{100 * MS, 100 * MBIT, 20, false},
