@@ -321,7 +321,7 @@ void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xm
 	const struct delivery *d);
 /* What begins at lowest was overtaken, by the highest number delivered (RFC 8985 6.2 step 3). */
 void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
-/* Whether the path does so by more than a few segments. */
+/* Whether segments were overtaken by more than DUPACK_THRESHOLD others. */
 bool tern_rack_reorders(const struct tcb *tcb);
 /* Something was sent again for nothing: a wider reordering window, once a round trip (step 4). */
 void tern_rack_widen(struct tcb *tcb);
@@ -496,13 +496,13 @@ void tern_record_acked(struct tcp *tcp, struct tcb *tcb);
 
 /* --- mtu.c: paths that drop large packets and do not say so ----------------------------- */
 
-/* R1 (RFC 9293 3.8.3): timeout upon timeout, and there is a side block. */
+/* R1 (RFC 9293 3.8.3) is reached; there is a side block. mss may become smaller. */
 void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb);
 /* The connection opens, its mss is set. */
 void tern_mtu_open(struct tcp *tcp, struct tcb *tcb);
-/* While side->mtu.full, and a segment may go: the data of a larger one that is to be tried in its
- * place, bytes; 0: none is. It may take cwnd a little further. run: what there is for it; all: what
- * there is to be sent now and behind it. */
+/* While side->mtu.full, and a segment may go: bytes of data for a larger one that is to be tried in
+ * its place; 0: none is. It may exceed cwnd by the difference. run: bytes that there are for it;
+ * all: those, and what may be sent behind it. */
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all);
 /* It went out. */
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r);
