@@ -441,10 +441,10 @@ static bool parse_number(const char *text, int64_t *out)
 	return c != text && (*c == '\0' || n > INT32_MAX);
 }
 
-int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
+static int set_text(struct settings *set, const char *name, const char *value)
 {
 	int64_t n;
-	int err = tern_get(stack, name, &n);
+	int err = tern_settings_get(set, name, &n);
 	if (err != 0)
 		return err;
 	int algorithm = strcmp(name, "tcp_congestion_control") == 0 ? tern_congestion_number(value)
@@ -453,7 +453,18 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 		n = algorithm;
 	else if (!parse_number(value, &n))
 		return TERN_EINVAL;
-	return tern_set(stack, name, n);
+	return tern_settings_set(set, name, n);
+}
+
+int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
+{
+	return set_text(&stack->core.set, name, value);
+}
+
+int tern_set_check(const char *name, const char *value)
+{
+	struct settings nobodys = {0};
+	return set_text(&nobodys, name, value);
 }
 
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value)

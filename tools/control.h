@@ -19,10 +19,10 @@
 
 /* The directory, made if it is not there. 0, or -1 after saying why in `why`. */
 int tern_control_directory(char path[CONTROL_PATH_MAX], char *why, size_t why_size);
-/* Whether a stack may be called that: 0, or -1 and why not. */
+/* Whether a stack may be called that (letters, digits, '.', '_' and '-', the first not '.'): 0, or
+ * -1 after saying why not in `why`. */
 int tern_control_name_check(const char *name, char *why, size_t why_size);
-/* DIRECTORY/NAME.SUFFIX. A name has letters, digits, '.', '_' and '-', and does not begin with '.'.
- * 0, or -1 after saying why. */
+/* DIRECTORY/NAME.SUFFIX. 0, or -1 after saying why. */
 int tern_control_path(char path[CONTROL_PATH_MAX], const char *name, const char *suffix, char *why,
 	size_t why_size);
 /* A descriptor connected to the AF_UNIX socket at path, of this type (SOCK_STREAM, SOCK_SEQPACKET),

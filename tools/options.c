@@ -101,6 +101,7 @@ static int take_impair(struct options *o, const char *value)
 	return -1;
 }
 
+/* stack NULL: only says what would be wrong. */
 static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
 {
 	char name[64];
@@ -109,35 +110,10 @@ static int set_one(const struct options *o, struct tern_stack *stack, const char
 		len = sizeof name - 1;
 	memcpy(name, setting, len);
 	name[len] = '\0';
-	int rc = tern_set_text(stack, name, strchr(setting, '=') + 1);
+	const char *value = strchr(setting, '=') + 1;
+	int rc = stack ? tern_set_text(stack, name, value) : tern_set_check(name, value);
 	if (rc != 0)
 		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
-	return rc;
-}
-
-static void *scratch_alloc(void *context, size_t size, size_t align)
-{
-	(void)context;
-	return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void scratch_free(void *context, void *ptr, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(ptr);
-}
-
-/* On a stack of its own: what is no setting is told before anything is opened. */
-static int try_setting(const struct options *o, const char *setting)
-{
-	struct tern_config config;
-	tern_config_init(&config);
-	config.allocator = (struct tern_allocator){scratch_alloc, scratch_free, NULL};
-	struct tern_stack *stack = tern_stack_new(&config, 1);
-	int rc = stack ? set_one(o, stack, setting) : 0;
-	if (stack)
-		tern_stack_free(stack);
 	return rc;
 }
 
@@ -145,7 +121,7 @@ static int take_setting(struct options *o, const char *value)
 {
 	if (strchr(value, '=') && o->settings_count < OPTIONS_SETTINGS_MAX) {
 		o->settings[o->settings_count++] = value;
-		return try_setting(o, value) == 0 ? 1 : -1;
+		return set_one(o, NULL, value) == 0 ? 1 : -1; /* before anything is opened */
 	}
 	fprintf(stderr, "%s: --set: wants NAME=VALUE, at most %d times\n", o->command,
 		OPTIONS_SETTINGS_MAX);

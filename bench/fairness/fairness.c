@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "bench/number.h"
 #include "bench/workers/workers.h"
 #include "dumbbell.h"
 
@@ -267,23 +267,15 @@ static bool take_algorithms(struct choice *c, char *text)
 	       tern_congestion_number(c->algorithm[1]) >= 0;
 }
 
-static bool take_number(const char *text, unsigned most, unsigned *out)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-	*out = (unsigned)n;
-	return *text && *end == '\0' && n >= 1 && n <= most;
-}
-
 static bool take(struct choice *c, int option, char *value)
 {
 	switch (option) {
 	case 'a':
 		return take_algorithms(c, value);
 	case 'n':
-		return take_number(value, 25, &c->seeds);
+		return number_take(value, 25, &c->seeds);
 	case 'j':
-		return take_number(value, 256, &c->jobs);
+		return number_take(value, WORKERS_MAX, &c->jobs);
 	case 's':
 		c->seconds = strtoul(value, NULL, 10);
 		return c->seconds >= 5 && c->seconds <= 100000;
@@ -318,8 +310,7 @@ int main(int argc, char **argv)
 		{"check", no_argument, 0, 'c'}, {"cell", required_argument, 0, 'C'},
 		{"help", no_argument, 0, 'h'}, {0}};
 	struct choice c = {.seeds = 5};
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	c.jobs = processors > 0 && processors <= 256 ? (unsigned)processors : 1;
+	c.jobs = workers_default();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')
 			return usage(stdout, 0);

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cells.h"
 #include "show.h"
 #include "tails.h"
+#include "bench/number.h"
 #include "bench/workers/workers.h"
 
 #define CELLS_MAX (ALGORITHMS * DEPTHS * CELL_PATHS * IMPAIRMENTS)
@@ -131,14 +131,6 @@ static bool choose_algorithms(struct choice *c, char *text)
 	return c->algorithm[0] || c->algorithm[1];
 }
 
-static bool take_number(const char *text, unsigned most, unsigned *out)
-{
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
-	*out = (unsigned)n;
-	return *text && *end == '\0' && n >= 1 && n <= most;
-}
-
 static bool take(struct choice *c, int option, char *value)
 {
 	switch (option) {
@@ -160,9 +152,9 @@ static bool take(struct choice *c, int option, char *value)
 		c->tails = !c->transfers;
 		return true;
 	case 'n':
-		return take_number(value, SEEDS_MAX, &c->seeds);
+		return number_take(value, SEEDS_MAX, &c->seeds);
 	case 'J':
-		return take_number(value, 256, &c->jobs);
+		return number_take(value, WORKERS_MAX, &c->jobs);
 	case 'a':
 		return choose_algorithms(c, value);
 	default:
@@ -181,8 +173,7 @@ int main(int argc, char **argv)
 		.algorithm = {true, true},
 		.transfers = true,
 		.tails = true};
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	c.jobs = processors > 0 && processors <= 256 ? (unsigned)processors : 1;
+	c.jobs = workers_default();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')
 			return usage(stdout, 0);

@@ -17,6 +17,12 @@ static void *shared(size_t size)
 	return p;
 }
 
+unsigned workers_default(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	return processors > 0 && processors <= WORKERS_MAX ? (unsigned)processors : 1;
+}
+
 void *workers_run(unsigned jobs, size_t count, size_t size,
 	void (*work)(void *context, size_t i, void *result), void *context)
 {

@@ -154,6 +154,8 @@ int tern_set(struct tern_stack *stack, const char *name, int64_t value);
 /* The same for a value as people write it: a number, or the name of a congestion control.
  * TERN_EINVAL if it is neither. */
 int tern_set_text(struct tern_stack *stack, const char *name, const char *value);
+/* What that would return, for any stack. */
+int tern_set_check(const char *name, const char *value);
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value);
 /* The k-th setting's name, or NULL past the last. */
 const char *tern_setting_name(unsigned k);

@@ -108,16 +108,17 @@ ptrdiff_t tern_tcp_write(struct tern_stack *stack, struct tern_conn conn, const 
  * 6093). */
 ptrdiff_t tern_tcp_write_urgent(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len);
-/* For tern_tcp_send. */
+/* For tern_tcp_send; may be or'ed. */
 enum tern_send_flag {
-	TERN_SEND_END = 1, /* where all of it is taken, its last byte ends a record: no segment goes
-			      on beyond that, sent again or not (Linux's MSG_EOR) */
-	TERN_SEND_MORE = 2 /* more is to come: a tail that fills no segment waits for that, for the
-			      next ACK or for a retransmission timeout (Linux's MSG_MORE) */
+	TERN_SEND_EOR = 1,  /* if all of it is taken, its last byte ends a record: no segment goes
+			       on beyond that, sent again or not (Linux's MSG_EOR) */
+	TERN_SEND_MORE = 2, /* more is to come: a tail that fills no segment waits for that, for
+			       the next ACK or for a retransmission timeout (Linux's MSG_MORE) */
 };
 /*
- * As tern_tcp_write; flags of enum tern_send_flag. TERN_EAGAIN also when tcp_max_ranges records
- * wait to be acknowledged. To the peer it is a stream like any other.
+ * As tern_tcp_write, with flags of enum tern_send_flag; 0: exactly that. TERN_EINVAL for others;
+ * TERN_EAGAIN also when tcp_max_ranges records wait to be acknowledged. To the peer it is a stream
+ * like any other.
  */
 ptrdiff_t tern_tcp_send(struct tern_stack *stack, struct tern_conn conn, const void *data,
 	size_t len, unsigned flags);
@@ -236,7 +237,7 @@ struct tern_tcp_info {
 	uint32_t sndbuf, rcvbuf, send_room;
 	uint32_t mss, advertised_mss; /* sending limit in force; what our SYN said */
 	uint32_t path_mtu;            /* bytes: the interface's, or what routers have said since */
-	uint32_t mss_before;          /* before larger segments vanished; 0: none have */
+	uint32_t mss_before;          /* mss before larger segments vanished; 0: none have */
 	uint32_t rcv_mss;             /* largest segment received */
 	uint8_t snd_wscale, rcv_wscale;
 	bool wscale_ok, timestamps, sack, ecn;
@@ -249,13 +250,13 @@ struct tern_tcp_info {
 	const char *congestion;             /* "cubic", "reno" */
 	uint32_t backoff;                   /* timeouts in a row */
 	uint64_t retransmits;               /* segments */
-	bool recovering;                    /* FAST or LOSS */
+	bool recovering;                    /* recovery is FAST or LOSS */
 	enum tern_tcp_recovery recovery;
 	/* What is in flight, by SACK and RACK, bytes: held by the peer, believed lost, sent again
 	 * and not heard of since. */
 	uint32_t sacked, lost, resending;
 	uint32_t reordering; /* segments: the farthest that one was seen to overtake; at least 3 */
-	uint32_t reordered;  /* ACKs that showed it */
+	uint32_t reordered;  /* ACKs that showed reordering; 65535: at least as many */
 	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
 	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",

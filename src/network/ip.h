@@ -12,9 +12,9 @@
 #define ROUTES_MAX  64
 #define IP_PMTU_MIN 552 /* never believed below (RFC 1191 3, RFC 5927 7.2): Linux's min_pmtu */
 
-#define IP_HEADROOM    (ETH_HEADER_LEN + IPV4_HEADER_LEN)
-#define IP_ID_COUNTERS 256
-#define HOLES_MAX      64
+#define IP_HEADROOM     (ETH_HEADER_LEN + IPV4_HEADER_LEN)
+#define IP_ID_COUNTERS  256
+#define BLACK_HOLES_MAX 64 /* paths kept for what is known of them */
 
 struct route {
 	struct tern_addr prefix, gateway;
@@ -31,16 +31,15 @@ struct path {
 	uint32_t epoch; /* of link and routes when looked up */
 	struct tern_addr src, dst, next_hop;
 	uint8_t nif;
-	bool routed;          /* false: no route at present */
-	bool loopback;        /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
-	uint32_t header_len;  /* link and IP header: where the transport's begins in a frame */
-	uint32_t mtu;         /* IP bytes: the interface's, or less if the path said so */
-	uint64_t mtu_expires; /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
-	/* TCP's mtu.c: IP bytes that got through where more vanished; 0: nothing of the kind. */
-	uint32_t hole_mtu;
-	bool kept;             /* among ip.hole */
-	uint64_t hole_ends;    /* ns: more may be tried */
-	uint64_t confirmed_at; /* ns: tern_path_confirm told the link that dst answers */
+	bool routed;             /* false: no route at present */
+	bool loopback;           /* dst is an address of ours: nif is TERN_NIF_LOOPBACK */
+	uint32_t header_len;     /* link and IP header: where the transport's begins in a frame */
+	uint32_t mtu;            /* IP bytes: the interface's, or less if the path said so */
+	uint64_t mtu_expires;    /* TERN_NEVER unless the path said so (10 min, RFC 1191 6.3) */
+	uint32_t black_hole_mtu; /* IP bytes that got through where more vanished; 0: none do */
+	bool kept;               /* among ip.black_hole */
+	uint64_t grow_at;        /* ns: when a larger packet may be tried */
+	uint64_t confirmed_at;   /* ns: tern_path_confirm told the link that dst answers */
 	bool mac_known;
 	struct mac mac;
 	/* While mac_known: link and IP header of a packet with all that varies zero, and the sum
@@ -91,8 +90,8 @@ struct ip {
 	struct route route[ROUTES_MAX];
 	uint32_t route_count, route_epoch;
 	struct pool paths;
-	struct path *hole[HOLES_MAX]; /* kept for what tern_path_hole() said of them */
-	uint32_t hole_next;           /* the oldest of these, or a free place */
+	struct path *black_hole[BLACK_HOLES_MAX]; /* each by a reference: outlives its users */
+	uint32_t black_hole_next;                 /* the oldest of these, or a free place, modulo */
 	struct htab path_table;
 	struct siphash_key key;
 	struct reassembly *reassembly; /* fragment.c's own, or NULL while there is none */
@@ -138,16 +137,18 @@ void tern_path_doubt(struct ip *ip, struct path *path);
 uint32_t tern_path_mtu(struct ip *ip, struct path *path);
 /* Learns a smaller MTU from an ICMP error that the transport believes; floor IP_PMTU_MIN. */
 void tern_path_too_big(struct ip *ip, struct path *path, uint32_t mtu);
-/* Packets larger than that vanish, and nobody says so: no larger one is to be tried for that many
- * ns. Not remembered below IP_PMTU_MIN; but when nobody uses the path, too, for the last HOLES_MAX
- * of them. */
-void tern_path_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait);
-/* One of that size got through. */
-void tern_path_hole_passed(struct ip *ip, struct path *path, uint32_t mtu);
-/* What is known to get through; 0: nothing speaks against the MTU. */
-uint32_t tern_path_hole_mtu(const struct path *path);
-/* Whether more may be tried. */
-bool tern_path_hole_ends(const struct ip *ip, const struct path *path);
+/*
+ * A black hole (RFC 2923 2.1): packets of more than mtu IP bytes vanish, and no router says so; for
+ * wait ns no larger one is to be tried. Raised to IP_PMTU_MIN. The last BLACK_HOLES_MAX such paths
+ * are remembered when nobody uses them any more, too.
+ */
+void tern_path_black_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait);
+/* A packet of mtu IP bytes got through: the next size up may be tried at once. */
+void tern_path_black_hole_passed(struct ip *ip, struct path *path, uint32_t mtu);
+/* IP bytes known to get through; 0: no black hole is known. */
+uint32_t tern_path_black_hole_mtu(const struct path *path);
+/* Whether a larger packet may be tried. */
+bool tern_path_may_grow(const struct ip *ip, const struct path *path);
 
 struct ip_out {
 	uint8_t protocol, tos;

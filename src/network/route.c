@@ -158,7 +158,7 @@ static void look_up(struct ip *ip, struct path *path)
 	if (!path->routed)
 		return;
 	if (path->nif != hop.nif || !addr_same(&path->next_hop, &hop.next_hop))
-		path->hole_mtu = 0;
+		path->black_hole_mtu = 0;
 	path->nif = (uint8_t)hop.nif;
 	path->loopback = hop.loopback;
 	path->next_hop = hop.next_hop;
@@ -285,7 +285,7 @@ void tern_path_too_big(struct ip *ip, struct path *path, uint32_t mtu)
 
 static void keep(struct ip *ip, struct path *path)
 {
-	struct path **place = &ip->hole[ip->hole_next++ % HOLES_MAX];
+	struct path **place = &ip->black_hole[ip->black_hole_next++ % BLACK_HOLES_MAX];
 	if (*place) {
 		(*place)->kept = false;
 		tern_path_put(ip, *place);
@@ -295,31 +295,30 @@ static void keep(struct ip *ip, struct path *path)
 	path->refs++;
 }
 
-void tern_path_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait)
+void tern_path_black_hole(struct ip *ip, struct path *path, uint32_t mtu, uint64_t wait)
 {
-	path->hole_mtu = mtu < IP_PMTU_MIN ? IP_PMTU_MIN : mtu;
-	path->hole_ends = ip->core->now + wait;
+	path->black_hole_mtu = mtu < IP_PMTU_MIN ? IP_PMTU_MIN : mtu;
+	path->grow_at = ip->core->now + wait;
 	if (!path->kept)
 		keep(ip, path);
 }
 
-/* The next size up may be tried at once. */
-void tern_path_hole_passed(struct ip *ip, struct path *path, uint32_t mtu)
+void tern_path_black_hole_passed(struct ip *ip, struct path *path, uint32_t mtu)
 {
-	if (path->hole_mtu == 0 || mtu <= path->hole_mtu)
+	if (path->black_hole_mtu == 0 || mtu <= path->black_hole_mtu)
 		return;
-	path->hole_mtu = mtu < path->mtu ? mtu : 0;
-	path->hole_ends = ip->core->now;
+	path->black_hole_mtu = mtu < path->mtu ? mtu : 0;
+	path->grow_at = ip->core->now;
 }
 
-uint32_t tern_path_hole_mtu(const struct path *path)
+uint32_t tern_path_black_hole_mtu(const struct path *path)
 {
-	return path->hole_mtu;
+	return path->black_hole_mtu;
 }
 
-bool tern_path_hole_ends(const struct ip *ip, const struct path *path)
+bool tern_path_may_grow(const struct ip *ip, const struct path *path)
 {
-	return path->hole_mtu == 0 || path->hole_ends <= ip->core->now;
+	return path->black_hole_mtu == 0 || path->grow_at <= ip->core->now;
 }
 
 void tern_route_fini(struct ip *ip)

@@ -259,7 +259,7 @@ static int64_t write_once(struct drill *drill, struct drill_call *call, struct f
 	uint8_t *bytes = room_for(len);
 	gather(msg, place, bytes, len);
 	unsigned how =
-		(flags & MSG_EOR ? TERN_SEND_END : 0u) | (flags & MSG_MORE ? TERN_SEND_MORE : 0u);
+		(flags & MSG_EOR ? TERN_SEND_EOR : 0u) | (flags & MSG_MORE ? TERN_SEND_MORE : 0u);
 	int64_t n = flags & MSG_OOB ? tern_tcp_write_urgent(drill->stack, fd->conn, bytes, len)
 				    : tern_tcp_send(drill->stack, fd->conn, bytes, len, how);
 	free(bytes);

@@ -44,7 +44,7 @@ static const char *set(struct script_settings *s, const char *name, const char *
 		s->seed = (uint32_t)n;
 	else if (good && n >= 68 && n <= 65535 && strcmp(name, "mtu") == 0)
 		s->mtu = (uint32_t)n;
-	else if (good && n >= 1 && n <= 65535 && strcmp(name, "mss") == 0)
+	else if (good && n >= 0 && n <= 65535 && strcmp(name, "mss") == 0)
 		s->mss = (uint16_t)n;
 	else if (good && n >= 1 && n <= 65535 && strcmp(name, "bind_port") == 0)
 		s->bind_port = (uint16_t)n;

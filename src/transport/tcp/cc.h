@@ -79,23 +79,25 @@ void tern_cwnd_resume(const struct tcp *tcp, struct tcb *tcb);
 /* New data went out. */
 void tern_cwnd_sent(const struct tcp *tcp, struct tcb *tcb);
 
-/* What a window is for whose use is so long ago that nothing is known of the path, bytes. */
+/* The restart window (RFC 5681 4.1): tcp_init_cwnd segments, or cwnd if that is less, bytes. */
 uint32_t tern_cwnd_restart(const struct tcp *tcp, const struct tcb *tcb);
 
-/* --- cwv.c: how much of it is used (RFC 7661) ------------------------------------------------ */
+/* --- cwv.c: congestion window validation (RFC 7661) ------------------------------------------ */
 
 /* Data is about to be sent, and nothing is in flight; there is a side block. */
 void tern_cwv_resume(const struct tcp *tcp, struct tcb *tcb);
 /* New data went out. */
 void tern_cwv_sent(const struct tcp *tcp, struct tcb *tcb);
-/* snd.una has moved by so much. */
+/* snd.una has moved by acked bytes. */
 void tern_cwv_acked(const struct tcp *tcp, struct tcb *tcb, uint32_t acked);
+/* The RTO is over: what was measured says nothing of the path as it is now. */
 void tern_cwv_timed_out(struct tcb *tcb);
-/* Congestion, with so much in flight: what the reduction is from, bytes. */
+/* Congestion, with flight bytes on their way: of how many bytes ssthresh is to be a part (4.4.1).
+ */
 uint32_t tern_cwv_lost(struct tcb *tcb, uint32_t flight);
-/* The recovery is over in which so much was sent again, and cwnd what it led to. */
+/* Fast recovery is over, in which resent bytes were sent again; cwnd is what it led to (4.4.1). */
 void tern_cwv_recovered(struct tcb *tcb, uint32_t resent);
-/* Whether the side block must stay, for how long the window has not been used. */
+/* Whether the side block must stay: it has how long the window has not been used. */
 bool tern_cwv_remembers(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- hystart.c: the end of the first slow start, before queues overflow (RFC 9406) ---------- */

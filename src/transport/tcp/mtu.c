@@ -88,7 +88,7 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb)
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all)
 {
 	struct tcb_mtu *m = &tcb->side->mtu;
-	if (m->out || !m->passed || !tern_path_hole_ends(tcp->ip, tcb->path))
+	if (m->out || !m->passed || !tern_path_may_grow(tcp->ip, tcb->path))
 		return 0;
 	uint32_t size = larger(tcp, tcb), now = tern_tcb_effective_mss(tcb);
 	if (size == 0) {
@@ -117,7 +117,7 @@ void tern_mtu_resent(struct tcp *tcp, struct tcb *tcb, struct range r)
 	if (++m->failed < FAILURES)
 		return;
 	m->failed = 0;
-	tern_path_hole(tcp->ip, tcb->path, tcb->mss + IPV4_HEADER_LEN + TCP_HEADER_LEN,
+	tern_path_black_hole(tcp->ip, tcb->path, tcb->mss + IPV4_HEADER_LEN + TCP_HEADER_LEN,
 		(uint64_t)tcp->core->set.tcp_probe_interval * 1000 * MS);
 }
 
@@ -136,7 +136,7 @@ void tern_mtu_acked(struct tcp *tcp, struct tcb *tcb)
 	change(tcp, tcb, size, "larger again");
 	if (tcb->cwnd < size) /* RFC 5681 3.1: the loss window is a full segment */
 		tcb->cwnd = size;
-	tern_path_hole_passed(tcp->ip, tcb->path, size + IPV4_HEADER_LEN + TCP_HEADER_LEN);
+	tern_path_black_hole_passed(tcp->ip, tcb->path, size + IPV4_HEADER_LEN + TCP_HEADER_LEN);
 	if (larger(tcp, tcb) == 0)
 		m->full = 0;
 }
@@ -144,7 +144,7 @@ void tern_mtu_acked(struct tcp *tcp, struct tcb *tcb)
 /* A connection opens: what the path is known to carry. */
 void tern_mtu_open(struct tcp *tcp, struct tcb *tcb)
 {
-	uint32_t mtu = tcp->core->set.tcp_mtu_probing ? tern_path_hole_mtu(tcb->path) : 0;
+	uint32_t mtu = tcp->core->set.tcp_mtu_probing ? tern_path_black_hole_mtu(tcb->path) : 0;
 	if (!tcb->side)
 		return;
 	tcb->side->mtu.full = 0;

@@ -98,6 +98,18 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	resend_first(tcb, TERN_RTX_PARTIAL_ACK);
 }
 
+static void open_progress(struct tcb *tcb, const struct ack_info *ack)
+{
+	/* What duplicate ACKs told of has let out new segments already (RFC 3042). */
+	struct ack_info rest = *ack;
+	rest.acked = less(ack->acked, tcb->dupacks * (uint32_t)tcb->mss);
+	tcb->dupacks = 0;
+	/* Noted when passed: 2^31 bytes on, a comparison would say it lies ahead again. */
+	if (seq_gt(tcb->snd.una, tcb->side->recover))
+		tcb->side->recover_ahead = false;
+	tern_cc_of(tcb)->acked(tcb, &rest);
+}
+
 void tern_newreno_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
@@ -108,17 +120,9 @@ void tern_newreno_ack(struct tcp *tcp, struct tcb *tcb, const struct ack_info *a
 	if (ack->acked == 0)
 		return;
 	switch ((enum recovery_mode)side->mode) {
-	case RECOVERY_OPEN: {
-		/* What duplicate ACKs told of has let out new segments already (RFC 3042). */
-		struct ack_info rest = *ack;
-		rest.acked = less(ack->acked, tcb->dupacks * (uint32_t)tcb->mss);
-		tcb->dupacks = 0;
-		/* Noted when passed: 2^31 bytes on, a comparison would say it lies ahead again. */
-		if (seq_gt(tcb->snd.una, side->recover))
-			side->recover_ahead = false;
-		tern_cc_of(tcb)->acked(tcb, &rest);
+	case RECOVERY_OPEN:
+		open_progress(tcb, ack);
 		break;
-	}
 	case RECOVERY_FAST:
 		fast_progress(tcp, tcb, ack);
 		break;

@@ -66,10 +66,8 @@ static uint32_t window_left(const struct tcb *tcb)
 	return seq_lt(tcb->snd.nxt, edge) ? seq_diff(edge, tcb->snd.nxt) : 0;
 }
 
-/* --- retransmissions ------------------------------------------------------------------ */
-
-/* RFC 9293 3.9.1.2: the last byte of what is queued, unless its writer said that more is to come;
- * and that of a record. */
+/* Whether data that ends before `after` is pushed (RFC 9293 3.9.1.2): with the last byte that is
+ * queued, unless its writer said that more is to come, and with the last of a record. */
 static bool pushes(const struct tcb *tcb, tern_seq after)
 {
 	if (seq_eq(after, tcb_data_end(tcb)))
@@ -77,7 +75,16 @@ static bool pushes(const struct tcb *tcb, tern_seq after)
 	return tern_record_ends(tcb, after);
 }
 
-/* A segment beginning at seq within what was sent before `end`, of at most so many bytes. */
+/* The flags of len bytes from `from` on, without FIN. */
+static uint16_t flags_of(const struct tcb *tcb, tern_seq from, uint32_t len)
+{
+	bool push = len && pushes(tcb, seq_add(from, len));
+	return push ? TCP_ACK | TCP_PSH : TCP_ACK;
+}
+
+/* --- retransmissions ------------------------------------------------------------------ */
+
+/* A segment that begins at `from`, of what was sent before `end`: at most so many bytes of it. */
 static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, tern_seq end,
 	uint32_t most)
 {
@@ -86,12 +93,9 @@ static void plan_up_to(const struct tcb *tcb, struct plan *plan, tern_seq from, 
 	uint32_t left = seq_lt(from, stop) ? seq_diff(stop, from) : 0;
 	plan->seq = from;
 	plan->len = tern_record_limit(tcb, from, at_most(left, most));
-	plan->flags = TCP_ACK;
+	plan->flags = flags_of(tcb, from, plan->len);
 	plan->retransmit = true;
-	tern_seq after = seq_add(from, plan->len);
-	if (plan->len && pushes(tcb, after))
-		plan->flags |= TCP_PSH;
-	if (tcb->flags & TCB_FIN_SENT && seq_eq(after, data_end))
+	if (tcb->flags & TCB_FIN_SENT && seq_eq(seq_add(from, plan->len), data_end))
 		plan->flags |= TCP_FIN;
 }
 
@@ -225,23 +229,45 @@ static bool small_unacked(const struct tcb *tcb)
 	       seq_leq(side->small_end, tcb->snd.nxt);
 }
 
-/* Whether n < mss bytes may go (RFC 9293 3.8.6.2.1, RFC 1122 4.2.3.4). */
-static bool small_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
+/* A short segment is to wait for more: TCP_CORK, or the last write's TERN_SEND_MORE. */
+static bool corked(const struct tcb *tcb)
+{
+	return tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold);
+}
+
+/* RFC 9293 3.8.6.2.1 (3): n bytes are all that the peer's window has room for, and at least half of
+ * the largest that it ever offered. */
+static bool fills_half_window(const struct tcb *tcb, const struct outlook *o, uint32_t n)
+{
+	uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
+	return n == o->window && n >= max_wnd / 2;
+}
+
+/* Whether the last of n bytes, which fill no segment, may go (RFC 9293 3.8.6.2.1, 3.7.4). */
+static bool tail_may_go(const struct tcb *tcb, const struct outlook *o, uint32_t n)
 {
 	if (tcb->flags & TCB_FORCE)
 		return true;
-	/* The end of a record: what follows could not fill it. */
-	if (n < o->avail && tern_record_ends(tcb, seq_add(tcb->snd.nxt, n)))
-		return true;
-	if (n < o->avail) { /* a window is in the way */
-		uint32_t max_wnd = (uint32_t)tcb->max_wnd << tcb->snd_wscale;
-		return n == o->window && n >= max_wnd / 2;
-	}
+	if (n < o->avail) /* the end of a record, which what follows could not fill, or a window */
+		return tern_record_ends(tcb, seq_add(tcb->snd.nxt, n)) ||
+		       fills_half_window(tcb, o, n);
 	if (o->fin)
 		return true;
-	if (tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold))
-		return false;
-	return tcb->flags & TCB_NODELAY || !small_unacked(tcb);
+	return !corked(tcb) && (tcb->flags & TCB_NODELAY || !small_unacked(tcb));
+}
+
+/* Of n bytes, whole segments, and the tail if it may go. */
+static uint32_t without_tail(const struct tcb *tcb, const struct outlook *o, uint32_t n)
+{
+	uint32_t tail = n % o->mss;
+	return tail && !tail_may_go(tcb, o, n) ? n - tail : n;
+}
+
+/* Of the bytes never sent, those that windows and the end of a record let out. */
+static uint32_t let_out(const struct tcb *tcb, const struct outlook *o)
+{
+	uint32_t n = at_most(o->avail, at_most(o->window, o->cwnd));
+	return tern_record_limit(tcb, tcb->snd.nxt, n);
 }
 
 /* The most data one frame may take: a segment, or many where the device cuts them. */
@@ -259,38 +285,47 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
+/* The size of a segment larger than mss that is to be tried now (mtu.c); 0: none is. */
+static uint32_t new_trial(struct tcp *tcp, struct tcb *tcb, const struct outlook *o)
+{
+	if (!tcb->side->mtu.full || let_out(tcb, o) < o->mss)
+		return 0;
+	uint32_t run = tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
+	return tern_mtu_trial(tcp, tcb, run, run);
+}
+
+/* How many bytes, of what may be sent, go in this frame. */
+static uint32_t new_bytes(struct tcp *tcp, struct tcb *tcb, const struct outlook *o,
+	const struct tern_frame *frame)
+{
+	uint32_t n = at_most(let_out(tcb, o), frame_limit(tcp, tcb, o, frame));
+	if (tcb->srtt >= PACING_RTT_MIN)
+		n = tern_pacing_allowance(tcp, tcb, n);
+	return without_tail(tcb, o, n);
+}
+
 static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	const struct tern_frame *frame)
 {
 	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
 	struct outlook o = look(tcb);
-	uint32_t n =
-		tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
-	uint32_t trial = 0,
-		 whole = tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
-	if (tcb->side->mtu.full && n >= o.mss)
-		trial = tern_mtu_trial(tcp, tcb, whole, whole);
-	if (trial)
-		n = o.mss = trial;
-	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
-	if (!trial && tcb->srtt >= PACING_RTT_MIN)
-		n = tern_pacing_allowance(tcp, tcb, n);
-	uint32_t tail = n % o.mss;
-	if (tail && !small_may_go(tcb, &o, n))
-		n -= tail;
+	uint32_t trial = new_trial(tcp, tcb, &o);
+	uint32_t n = trial ? trial : new_bytes(tcp, tcb, &o, frame);
 	bool fin = o.fin && n == o.avail && n < o.window;
 	if (n == 0 && !fin)
 		return false;
-	bool push = n && pushes(tcb, seq_add(tcb->snd.nxt, n));
 	tcb->flags &= ~TCB_FORCE;
 	plan->seq = tcb->snd.nxt;
 	plan->len = n;
-	plan->trial = trial && n == trial;
-	plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+	plan->trial = trial > 0;
+	plan->flags = flags_of(tcb, plan->seq, n);
+	if (fin)
+		plan->flags |= TCP_FIN;
 	return true;
 }
 
+/* As plan_new() would decide, but for the device's room. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 {
 	struct outlook o = look(tcb);
@@ -298,17 +333,12 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
-	uint32_t n =
-		tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
-	uint32_t tail = n % o.mss;
-	if (tail && !small_may_go(tcb, &o, n))
-		n -= tail;
+	uint32_t n = without_tail(tcb, &o, let_out(tcb, &o));
 	if (n > 0 || (o.avail == 0 && o.window > 0))
 		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
 	if (o.avail > at_most(o.window, o.cwnd) || o.window == 0)
 		return o.window <= o.cwnd ? "window" : "cwnd";
-	bool corked = tcb->flags & TCB_CORK || (tcb->side && tcb->side->hold);
-	return corked ? "cork" : "nagle";
+	return corked(tcb) ? "cork" : "nagle";
 }
 
 /*
@@ -323,13 +353,12 @@ static bool plan_tail_probe(struct tcp *tcp, struct tcb *tcb, struct plan *plan)
 	side->rec.tlp.due = false;
 	if (tcb_flight(tcb) == 0)
 		return false;
-	uint32_t avail = never_sent(tcb);
-	plan->len = tern_record_limit(tcb, tcb->snd.nxt,
-		at_most(tern_tcb_effective_mss(tcb), at_most(avail, window_left(tcb))));
+	uint32_t room = at_most(never_sent(tcb), window_left(tcb));
+	uint32_t most = at_most(room, tern_tcb_effective_mss(tcb));
+	plan->len = tern_record_limit(tcb, tcb->snd.nxt, most);
 	if (plan->len) {
-		bool push = pushes(tcb, seq_add(tcb->snd.nxt, plan->len));
 		plan->seq = tcb->snd.nxt;
-		plan->flags = (uint16_t)(TCP_ACK | (push ? TCP_PSH : 0));
+		plan->flags = flags_of(tcb, plan->seq, plan->len);
 	} else {
 		tern_seq edge = seq_add(tcb->snd.una, tcb->snd.wnd);
 		bool within = seq_lt(tcb->snd.una, side->rec.tail) && seq_lt(side->rec.tail, edge);

@@ -95,7 +95,7 @@ static void describe_standstill(const struct tcp *tcp, const struct tcb *tcb,
 	if (tcb->state == TERN_TCP_CLOSED)
 		return;
 	out->held_by = tern_output_held_by(tcp, tcb);
-	out->retries_max = tern_timer_retries_max(tcp, tcb);
+	out->retries_max = tern_timeout_retries_max(tcp, tcb);
 	out->stalled_age = tern_stalled_age(tcp, tcb);
 	if (!side)
 		return;

@@ -383,6 +383,14 @@ static inline bool tcb_stands_still(const struct tcb *tcb)
 	return tcb->receive.len || (tcb->backoff && tcb->flags & TCB_PERSIST);
 }
 
+/* What linger_at is for: the end of the connection (TIME_WAIT, an orphan's FIN_WAIT_2); else it is
+ * a look at keepalive and at whether the side block is in use. */
+static inline bool tcb_linger_is_close(const struct tcb *tcb)
+{
+	return tcb->state == TERN_TCP_TIME_WAIT ||
+	       (tcb->state == TERN_TCP_FIN_WAIT_2 && tcb->flags & TCB_ORPHAN);
+}
+
 /* What the timestamps option takes of a segment, padding included. */
 static inline uint32_t tcb_timestamp_len(const struct tcb *tcb)
 {

@@ -18,7 +18,7 @@ const struct tcp *tern_stack_tcp_const(const struct tern_stack *stack);
 
 /* input.c: a segment. */
 void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
-/* timer.c: the time has moved. */
+/* timeout.c: the time has moved. */
 void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
@@ -26,7 +26,7 @@ void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
 /* Something about neighbours changed: parked connections try again. */
 void tern_tcp_path_changed(struct tcp *tcp, int nif);
-/* timer.c: fires what is due, bounded; and when to be called next. */
+/* timeout.c: does what is due, bounded; and when to be called next. */
 void tern_tcp_advance(struct tcp *tcp);
 uint64_t tern_tcp_deadline(const struct tcp *tcp);
 /* user.c: takes the next pending event off a notice; false when it had none. */
@@ -161,14 +161,6 @@ struct tcb *tern_listen_promote(struct tcp *tcp, struct listener *l, const struc
  * would. */
 enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
 	const struct tern_addr *source);
-
-/* cookie.c: answers a SYN without keeping anything of it. */
-void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *syn);
-/* Whether an ACK brings a cookie of ours back; then *syn is the SYN it was baked from, as far as
- * the cookie tells. */
-bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in *in,
-	const struct tcp_segment *ack, struct tcp_segment *syn);
 /* A segment to a listener. Returns the connection that it has just made, for the segment to go on
  * to, or NULL: dealt with. */
 struct tcb *tern_listen_input(struct listener *l, struct arrival *a, uint32_t iss_floor);
@@ -180,6 +172,16 @@ struct tcb *tern_listen_take(struct tcp *tcp, struct listener *l);
 void tern_listen_reset_all(struct tcp *tcp, struct listener *l);
 /* Takes a child out of its listener's queue. */
 void tern_listen_forget(struct tcp *tcp, struct tcb *tcb);
+
+/* --- cookie.c: SYN cookies -------------------------------------------------------------- */
+
+/* Answers a SYN without keeping anything of it. */
+void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *syn);
+/* Whether an ACK brings a cookie of ours back; then *syn is the SYN it was baked from, as far as
+ * the cookie tells. */
+bool tern_cookie_accept(struct tcp *tcp, struct listener *l, const struct ip_in *in,
+	const struct tcp_segment *ack, struct tcp_segment *syn);
 
 /* --- syncache.c: the table of half-open connections, and its clock ------------------------- */
 
@@ -319,7 +321,7 @@ void tern_rack_delivered(const struct tcp *tcp, struct tcb *tcb, const struct xm
 	const struct delivery *d);
 /* What begins at lowest was overtaken, by the highest number delivered (RFC 8985 6.2 step 3). */
 void tern_rack_reordered(struct tcb *tcb, tern_seq lowest);
-/* Whether the path does so by more than a few segments. */
+/* Whether segments were overtaken by more than DUPACK_THRESHOLD others. */
 bool tern_rack_reorders(const struct tcb *tcb);
 /* Something was sent again for nothing: a wider reordering window, once a round trip (step 4). */
 void tern_rack_widen(struct tcb *tcb);
@@ -387,9 +389,9 @@ uint64_t tern_rto_backed_off(const struct tcp *tcp, const struct tcb *tcb);
  * it will be): needs a scoreboard. */
 uint64_t tern_rto_left(const struct tcp *tcp, const struct tcb *tcb);
 
-/* --- reassembly.c, sack.c, window.c: the receiving side ------------------------------ */
+/* --- option.c: what a program asked for ------------------------------------------------ */
 
-/* option.c: whether an option is set that is kept in the side block, which must stay. */
+/* Whether an option is set that is kept in the side block, which must stay. */
 bool tern_option_in_use(const struct tcb_side *side);
 /* Whether the ACK of the peer's SYN-ACK is to wait for data. */
 bool tern_option_ack_waits(const struct tcb *tcb);
@@ -399,7 +401,10 @@ uint32_t tern_send_room(const struct tcp *tcp, const struct tcb *tcb);
 void tern_lowat_sent(struct tcp *tcp, struct tcb *tcb);
 /* Whether so little is unsent that a writer is to be woken. */
 bool tern_lowat_reached(const struct tcp *tcp, const struct tcb *tcb);
-/* keepalive.c: the same of its options. */
+
+/* --- keepalive.c: TCP_KEEP*, and the user timeout (RFC 5482) ----------------------------- */
+
+/* Whether an option of these is set that is kept in the side block. */
 bool tern_keepalive_in_use(const struct tcb_side *side);
 /* After how many unanswered probes it is given up. */
 uint32_t tern_keepalive_probes_max(const struct tcp *tcp, const struct tcb_side *side);
@@ -420,6 +425,9 @@ int tern_keepalive_set(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option op
 	int64_t value);
 int64_t tern_keepalive_get(const struct tcp *tcp, const struct tcb *tcb,
 	enum tern_tcp_option option);
+
+/* --- reassembly.c, late.c, sack.c, window.c: the receiving side ----------------------- */
+
 /* After the ranges of text out of order changed: who has some gives it back when memory is short.
  */
 void tern_holes_changed(struct tcp *tcp, struct tcb *tcb);
@@ -460,18 +468,6 @@ void tern_want_send(struct tcp *tcp, struct tcb *tcb);
 void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
 /* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
-
-/* record.c: n more bytes are a record, or the end of one. False: it cannot be marked for now. */
-bool tern_record_mark(struct tcp *tcp, struct tcb *tcb, size_t n);
-/* Of those n bytes, which are not all in the send ring: the record has not ended yet. */
-void tern_record_unmark(struct tcp *tcp, struct tcb *tcb, tern_seq begin, size_t n);
-/* Of n bytes from `from` on, those up to the end of a record. */
-uint32_t tern_record_limit(const struct tcb *tcb, tern_seq from, uint32_t n);
-/* Whether a record ends before seq. */
-bool tern_record_ends(const struct tcb *tcb, tern_seq end);
-/* snd.una has moved. */
-void tern_record_acked(struct tcp *tcp, struct tcb *tcb);
-
 /* What output.c decided to send. */
 struct plan {
 	tern_seq seq;
@@ -485,15 +481,28 @@ struct plan {
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
 
+/* --- record.c: records that a program marks (MSG_EOR) ------------------------------------- */
+
+/* n more bytes are a record, or the end of one. False: it cannot be marked for now. */
+bool tern_record_mark(struct tcp *tcp, struct tcb *tcb, size_t n);
+/* Of those n bytes, which are not all in the send ring: the record has not ended yet. */
+void tern_record_unmark(struct tcp *tcp, struct tcb *tcb, tern_seq begin, size_t n);
+/* Of n bytes from `from` on, those up to the end of a record. */
+uint32_t tern_record_limit(const struct tcb *tcb, tern_seq from, uint32_t n);
+/* Whether a record ends before seq. */
+bool tern_record_ends(const struct tcb *tcb, tern_seq end);
+/* snd.una has moved. */
+void tern_record_acked(struct tcp *tcp, struct tcb *tcb);
+
 /* --- mtu.c: paths that drop large packets and do not say so ----------------------------- */
 
-/* R1 (RFC 9293 3.8.3): timeout upon timeout, and there is a side block. */
+/* R1 (RFC 9293 3.8.3) is reached; there is a side block. mss may become smaller. */
 void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb);
 /* The connection opens, its mss is set. */
 void tern_mtu_open(struct tcp *tcp, struct tcb *tcb);
-/* While side->mtu.full, and a segment may go: the data of a larger one that is to be tried in its
- * place, bytes; 0: none is. It may take cwnd a little further. run: what there is for it; all: what
- * there is to be sent now and behind it. */
+/* While side->mtu.full, and a segment may go: bytes of data for a larger one that is to be tried in
+ * its place; 0: none is. It may exceed cwnd by the difference. run: bytes that there are for it;
+ * all: those, and what may be sent behind it. */
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all);
 /* It went out. */
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r);
@@ -567,11 +576,27 @@ void tern_timer_time_wait(struct tcp *tcp, struct tcb *tcb);
 uint64_t tern_timer_linger_left(const struct tcp *tcp, const struct tcb *tcb);
 void tern_timer_fin_wait_2(struct tcp *tcp, struct tcb *tcb);
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb); /* the side block is in use */
-/* After how many timeouts in a row it is given up; for closed windows see tern_tcp_info. */
-uint32_t tern_timer_retries_max(const struct tcp *tcp, const struct tcb *tcb);
 /* What it waits for next, in how many ns, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64_t *left);
 void tern_timer_stop_all(struct tcp *tcp, struct tcb *tcb);
+
+/* For timeout.c. Whether a deadline of a connection whose wheel entry is due has come. */
+bool tern_timer_due(const struct tcp *tcp, const struct tcb *tcb, uint32_t at);
+/* Puts the wheel's entry at the soonest deadline, or disarms it. */
+void tern_timer_rearm(struct tcp *tcp, struct tcb *tcb);
+/* ns: the RTO as backed off, but no later than the user timeout ends. */
+uint64_t tern_timer_patience(const struct tcp *tcp, const struct tcb *tcb);
+void tern_timer_backed_off(struct tcp *tcp, struct tcb *tcb);
+void tern_timer_losses_marked(struct tcp *tcp, struct tcb *tcb); /* by the reordering timer */
+void tern_timer_probe_due(struct tcp *tcp, struct tcb *tcb);     /* RFC 8985 7.3 */
+void tern_timer_probe_dropped(struct tcp *tcp, struct tcb *tcb); /* there is no cause any more */
+void tern_timer_keepalive(struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* next turn, ns */
+
+/* --- timeout.c: what happens at a deadline -------------------------------------------- */
+
+/* After how many timeouts in a row it is given up (R2 of RFC 9293 3.8.3); for closed windows see
+ * tern_tcp_info. */
+uint32_t tern_timeout_retries_max(const struct tcp *tcp, const struct tcb *tcb);
 
 /* --- timewait.c ---------------------------------------------------------------------- */
 

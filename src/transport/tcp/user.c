@@ -112,7 +112,7 @@ static ptrdiff_t append(struct tcp *tcp, struct tcb *tcb, const void *data, size
 	unsigned flags)
 {
 	size_t room = tern_send_room(tcp, tcb), want = len < room ? len : room;
-	bool record = flags & TERN_SEND_END && want && want == len;
+	bool record = flags & TERN_SEND_EOR && want && want == len;
 	tern_seq begin = tcb_data_end(tcb);
 	if (record && !tern_record_mark(tcp, tcb, len)) {
 		tcb->flags |= TCB_WANT_WRITE;
@@ -138,6 +138,8 @@ ptrdiff_t tern_tcp_send(struct tern_stack *stack, struct tern_conn conn, const v
 {
 	struct tcp *tcp = tern_stack_tcp(stack);
 	struct tcb *tcb;
+	if (flags & ~(unsigned)(TERN_SEND_EOR | TERN_SEND_MORE))
+		return TERN_EINVAL;
 	int err = sender(tcp, conn, &tcb);
 	return err ? err : append(tcp, tcb, data, len, flags);
 }

@@ -132,7 +132,7 @@ static void tell_frame_drop(void)
 /* --- what comes back -------------------------------------------------------------------------- */
 
 struct heard {
-	unsigned count[TERN_TRACE_TIMER + 1];
+	unsigned count[TERN_TRACE_SEGMENT_SIZE + 1];
 	unsigned strangers;
 	unsigned port;
 	uint64_t last;

@@ -144,7 +144,7 @@ static void a_peer_who_was_only_away_gets_whole_segments_soon(void **state)
 		assert_int_equal(mss(&t), WHOLE - 12);
 		assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 0);
 		assert_null(tern_stack_check(t.side[0].stack));
-		assert_int_equal(tern_path_hole_mtu(
+		assert_int_equal(tern_path_black_hole_mtu(
 					 tern_tcb_of(tern_stack_tcp_const(t.side[0].stack),
 						 t.side[0].conn)
 						 ->path),
@@ -247,7 +247,7 @@ static void the_path_is_remembered(void **state)
 	pair_close(&t);
 }
 
-/* As many as HOLES_MAX; then the oldest is forgotten. */
+/* As many as BLACK_HOLES_MAX; then the oldest is forgotten. */
 static void no_more_paths_are_kept_than_the_bound(void **state)
 {
 	(void)state;
@@ -255,16 +255,16 @@ static void no_more_paths_are_kept_than_the_bound(void **state)
 	connected(&t);
 	struct tcp *tcp = tern_stack_tcp(t.side[0].stack);
 	uint32_t before = tcp->ip->paths.live;
-	for (unsigned i = 0; i < 3 * HOLES_MAX; i++) {
+	for (unsigned i = 0; i < 3 * BLACK_HOLES_MAX; i++) {
 		struct tern_addr dst = tern_addr_v4(10, 0, 0, (uint8_t)(20 + i));
 		int err;
 		struct path *path = tern_path_get(tcp->ip, &t.side[0].addr, &dst, &err);
 		assert_non_null(path);
-		tern_path_hole(tcp->ip, path, 1000, SEC);
-		tern_path_hole(tcp->ip, path, 900, SEC);
+		tern_path_black_hole(tcp->ip, path, 1000, SEC);
+		tern_path_black_hole(tcp->ip, path, 900, SEC);
 		tern_path_put(tcp->ip, path);
 	}
-	assert_int_equal(tcp->ip->paths.live, before + HOLES_MAX);
+	assert_int_equal(tcp->ip->paths.live, before + BLACK_HOLES_MAX);
 	pair_close(&t);
 }
 

@@ -1,4 +1,4 @@
-/* Records: no segment goes on beyond the end of one (TERN_SEND_END, Linux's MSG_EOR). */
+/* Records: no segment goes on beyond the end of one (TERN_SEND_EOR, Linux's MSG_EOR). */
 #include "pair.h"
 #include "peer.h"
 
@@ -15,7 +15,7 @@ static void connected(struct peer *p)
 
 static void record(struct peer *p, size_t n)
 {
-	assert_int_equal(tern_tcp_send(p->stack, p->conn, data, n, TERN_SEND_END), n);
+	assert_int_equal(tern_tcp_send(p->stack, p->conn, data, n, TERN_SEND_EOR), n);
 }
 
 static void corked(struct peer *p, int64_t on)
@@ -98,10 +98,10 @@ static void what_does_not_fit_is_no_record_yet(void **state)
 	assert_int_equal(tern_tcp_option_set(p.stack, p.conn, TERN_TCP_SNDBUF, 4000), 0);
 	p.window = 0;
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
-	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 5000, TERN_SEND_END), 4000);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 5000, TERN_SEND_EOR), 4000);
 	assert_true(!peer_tcb(&p)->side || peer_tcb(&p)->side->records.count == 0);
-	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 1000, TERN_SEND_END), TERN_EAGAIN);
-	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 0, TERN_SEND_END), 0);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 1000, TERN_SEND_EOR), TERN_EAGAIN);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 0, TERN_SEND_EOR), 0);
 	p.window = 65535;
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
 	for (unsigned i = 0; i < 4; i++)
@@ -122,7 +122,7 @@ static void there_is_a_bound_of_them(void **state)
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
 	for (unsigned i = 0; i < 4; i++)
 		record(&p, 10);
-	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 10, TERN_SEND_END), TERN_EAGAIN);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 10, TERN_SEND_EOR), TERN_EAGAIN);
 	assert_int_equal(peer_info(&p).unsent, 40);
 	p.window = 65535;
 	peer_say(&p, TCP_ACK, 0, NULL, 0);
@@ -156,7 +156,7 @@ static void large_frames_end_with_their_record(void **state)
 		size_t n = 1 + (turn * 7919) % 9000;
 		n = n < sizeof out - sent ? n : sizeof out - sent;
 		ptrdiff_t done = n ? tern_tcp_send(t.side[0].stack, t.side[0].conn, out + sent, n,
-					     TERN_SEND_END)
+					     TERN_SEND_EOR)
 				   : 0;
 		sent += done > 0 ? (size_t)done : 0;
 		pair_run(&t, MSEC);
@@ -168,6 +168,17 @@ static void large_frames_end_with_their_record(void **state)
 	pair_close(&t);
 }
 
+static void an_unknown_flag_is_refused(void **state)
+{
+	(void)state;
+	struct peer p;
+	connected(&p);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 10, 4), TERN_EINVAL);
+	assert_int_equal(tern_tcp_send(p.stack, p.conn, data, 10, 4 | TERN_SEND_EOR), TERN_EINVAL);
+	assert_false(peer_take(&p));
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +187,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_is_no_record_yet),
 		cmocka_unit_test(there_is_a_bound_of_them),
 		cmocka_unit_test(large_frames_end_with_their_record),
+		cmocka_unit_test(an_unknown_flag_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
