@@ -19,7 +19,7 @@ static int64_t expression(struct script_reader *r);
 
 void tern_script_code_wrong(struct script_reader *r, const char *what)
 {
-	tern_script_fail(r->run, "%%{ }%%: %s at \"%.24s\"", what, r->at);
+	tern_script_refuse(r->run, "%%{ }%%: %s at \"%.24s\"", what, r->at);
 	r->at = ""; /* nothing more to read */
 }
 
@@ -120,7 +120,7 @@ static int64_t function(struct script_reader *r, const char *name)
 		return a < 0 ? -a : a;
 	if (n == 1 && strcmp(name, "int") == 0)
 		return a;
-	tern_script_fail(r->run, "%%{ }%%: no such function: %s() of %u", name, n);
+	tern_script_refuse(r->run, "%%{ }%%: no such function: %s() of %u", name, n);
 	return 0;
 }
 
