@@ -197,11 +197,12 @@ static bool check_payload(struct run *run, const struct seen *s)
 }
 
 static void fail_packet(struct run *run, const struct script_packet *want, const struct seen *s,
-	int64_t from, int64_t time, char *list)
+	int64_t from, int64_t to, int64_t time, char *list)
 {
 	char packet[SCRIPT_TEXT], row[SCRIPT_TEXT + 64], rest[4 * SCRIPT_TEXT];
+	int64_t nearest = time < from ? from : time > to ? to : time;
 	size_t len = (size_t)snprintf(rest, sizeof rest, "%s\n",
-		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, packet), row,
+		tern_script_ladder(LADDER_WANT, nearest, tern_script_packet_text(want, packet), row,
 			sizeof row));
 	len += (size_t)snprintf(rest + len, sizeof rest - len, "%s",
 		tern_script_ladder(LADDER_GOT, time, show(run, s, packet), row, sizeof row));
@@ -237,7 +238,7 @@ static bool check_packet(struct run *run, const struct script_packet *want, cons
 		snprintf(list, sizeof list, "too %s by %.6f s", time < from ? "early" : "late",
 			(double)(time < from ? from - time : time - to) / 1e9);
 	if (*list)
-		fail_packet(run, want, s, from, time, list);
+		fail_packet(run, want, s, from, to, time, list);
 	else if (check_payload(run, s))
 		tern_script_note_packet(run, time, show(run, s, text));
 	return !run->failed;
@@ -253,8 +254,8 @@ static struct drill_frame *receive(struct run *run, const struct script_packet *
 		return f;
 	snprintf(what, sizeof what, "tern did not send this packet by %.6f", (double)limit / 1e9);
 	tern_script_fail_ladder(run, what,
-		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, text), row,
-			sizeof row));
+		tern_script_ladder(LADDER_WANT, from > run->last ? from : run->last,
+			tern_script_packet_text(want, text), row, sizeof row));
 	return NULL;
 }
 

@@ -329,6 +329,22 @@ static void what_the_language_has_not_is_said(void **state)
 	assert_refused("0 %{ assert tcpi_state == 1 }%\n", "no connection to ask");
 }
 
+static void what_is_printed_stands_in_the_ladder(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 %{ print('window', tcpi_snd_cwnd, 2 * (3 + 4)) }%\n"
+			      "+0 close(4) = 0\n+0 > . 1:1(0) ack 1\n",
+		"|  window 10 14\n");
+	assert_code_refused("print 1", "print(...)");
+}
+
+static void what_was_wanted_at_any_time_is_shown_beside_what_came(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 close(4) = 0\n* > . 1:1(0) ack 1\n",
+		"  -    0.100000  |<--------|  . 1:1(0) ack 1  (want)\n  +    0.100000");
+}
+
 static void variables_last_until_the_end(void **state)
 {
 	(void)state;
@@ -414,6 +430,8 @@ int main(void)
 		cmocka_unit_test(assertions_are_pythons),
 		cmocka_unit_test(a_false_assertion_shows_what_was_found),
 		cmocka_unit_test(what_the_language_has_not_is_said),
+		cmocka_unit_test(what_is_printed_stands_in_the_ladder),
+		cmocka_unit_test(what_was_wanted_at_any_time_is_shown_beside_what_came),
 		cmocka_unit_test(variables_last_until_the_end),
 		cmocka_unit_test(a_packet_larger_than_a_segment_may_come_in_segments),
 		cmocka_unit_test(after_a_reset_the_same_syn_may_begin_a_new_connection),
