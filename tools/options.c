@@ -172,6 +172,15 @@ static int take_recorder(struct options *o, const char *value)
 	return -1;
 }
 
+static int check_record(const struct options *o)
+{
+	if (!o->record_dir || o->recorder_bytes)
+		return 1;
+	fprintf(stderr, "%s: --record: not with --recorder 0: it writes what the recorder has\n",
+		o->command);
+	return -1;
+}
+
 int tern_options_take(struct options *o, int option, const char *value)
 {
 	uint64_t n = 1;
@@ -216,10 +225,11 @@ int tern_options_take(struct options *o, int option, const char *value)
 		o->ladder_connections = (uint32_t)n;
 		return rc;
 	case OPTION_RECORDER:
-		return take_recorder(o, value);
+		rc = take_recorder(o, value);
+		return rc > 0 ? check_record(o) : rc;
 	case OPTION_RECORD:
 		o->record_dir = value;
-		return 1;
+		return check_record(o);
 	default:
 		return 0;
 	}
@@ -245,8 +255,6 @@ static int configure(void *context, struct tern_stack *stack)
 static int open_flight_recorder(struct options *o)
 {
 	char why[300];
-	if (o->record_dir && !o->recorder_bytes)
-		return fprintf(stderr, "%s: --record: there is no recorder\n", o->command), -1;
 	if (!o->recorder_bytes)
 		return 0;
 	o->recorder =

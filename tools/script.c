@@ -11,13 +11,14 @@
 
 static int usage(FILE *to)
 {
-	fputs("usage: tern script [-v] [--tolerance US] [--pcap FILE] [--so FILE [--so-flags "
-	      "FLAGS]]\n"
-	      "                   SCRIPT.pkt...\n"
+	fputs("usage: tern script [-v] [--parse] [--lenient] [-D NAME=VALUE] [--tolerance US]\n"
+	      "                   [--pcap FILE] [--so FILE [--so-flags FLAGS]] SCRIPT.pkt...\n"
 	      "  -v              print each packet and call as it happens\n"
 	      "  --parse         only read the scripts\n"
-	      "  --lenient       as packetdrill: packets that no line expects are no error\n"
-	      "  -D NAME=VALUE   what a name in the scripts stands for\n"
+	      "  --lenient       as packetdrill: packets that no line expects are no error, nor "
+	      "is\n"
+	      "                  PSH within a write\n"
+	      "  -D NAME=VALUE   what a name in the scripts stands for; also --define\n"
 	      "  --tolerance US  how far a packet may be off its time (default: the script's, or "
 	      "4000)\n"
 	      "  --pcap FILE     write the packets of the (one) script\n"
@@ -49,10 +50,12 @@ static int run_file(const char *path, const struct script_opts *opts)
 	}
 	struct script script;
 	int status = 2;
-	if (tern_script_parse(&script, path, file, opts->define) == 0)
-		status = opts->parse_only ? 0 : tern_script_run(&script, opts);
-	else
+	if (tern_script_parse(&script, path, file, opts->define) != 0)
 		fprintf(stderr, "%s:%d: %s\n", path, script.error_line, script.error);
+	else if (!script.events)
+		fprintf(stderr, "script: %s: nothing in it to run\n", path);
+	else
+		status = opts->parse_only ? 0 : tern_script_run(&script, opts);
 	tern_script_free(&script);
 	if (file != stdin)
 		fclose(file);
@@ -129,6 +132,8 @@ int tern_command_script(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
+	if (argc == 1)
+		fputs("script: wants a script\n", stderr);
 	if (!parse_options(argc, argv, &opts))
 		return usage(stderr);
 	int files = argc - optind;

@@ -277,9 +277,13 @@ static void run(uint64_t syns, int cookies)
 int main(int argc, char **argv)
 {
 	uint64_t syns = argc > 1 ? strtoull(argv[1], NULL, 10) : 10000000;
+	bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
 	if (syns < 100 * EVERY) {
-		fprintf(stderr, "usage: flood [SYNS]     at least %d\n", 100 * EVERY);
-		return 2;
+		fprintf(help ? stdout : stderr,
+			"usage: flood [SYNS]     at least %d (10000000), then a tenth of them with "
+			"tcp_syncookies=1 and 0\n",
+			100 * EVERY);
+		return help ? 0 : 2;
 	}
 	run(syns, 2);
 	run(syns / 10, 1);

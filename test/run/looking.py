@@ -40,7 +40,7 @@ def served():
 def case_usage():
     """Of every command: how to ask for it, and that what is no option is bad usage."""
     def tern(*args):
-        return subprocess.run([TERN, *args], capture_output=True, text=True, timeout=20)
+        return subprocess.run([TERN, *args], capture_output=True, text=True, timeout=20, input="")
     commands = re.findall(r"^  (\w+) ", tern("--help").stdout, re.M)
     for command in commands:
         for words in ((command, "--help"), (command, "-h"), ("help", command)):
@@ -50,7 +50,7 @@ def case_usage():
         done = tern(command, "--nonsense")
         require(done.returncode == 2 and not done.stdout and done.stderr, f"{command}: {done}")
     for words in (("script", "/"), ("script", "-D", "X", "-"), ("script", "--so-flags", "x", "-"),
-                  ("script", "--tolerance", "", "-"), ("lab", "all", "isn"), ("nonsense",)):
+                  ("script", "--tolerance", "", "-"), ("script",), ("script", "-"), ("lab", "all", "isn"), ("nonsense",)):
         done = tern(*words)
         require(done.returncode == 2 and words[0] in done.stderr.splitlines()[0], f"{words}: {done}")
     return f"{len(commands)} commands"

@@ -379,7 +379,8 @@ def case_record_the_dead():
         end(server)
     name, = os.listdir("late")
     require("-timeout-" in name and len(packets(f"late/{name}")) == 2, name)
-    for bad in (("--record", "hold.py"), ("--record", "/proc/x"), ("--record", "d", "--recorder", "0")):
+    for bad, status in ((("--record", "hold.py"), 125), (("--record", "/proc/x"), 125),
+                        (("--record", "d", "--recorder", "0"), 2), (("--recorder", "0", "--record", "d"), 2)):
         done = subprocess.run([TERN, "run", *bad, "--", "true"], capture_output=True, text=True)
-        require(done.returncode == 125 and "--record" in done.stderr, f"{bad}: {done.returncode} {done.stderr}")
+        require(done.returncode == status and "--record" in done.stderr, f"{bad}: {done.returncode} {done.stderr}")
     return f"{len(names)} resets of 103, and a timeout"

@@ -34,7 +34,7 @@ int64_t tern_script_arg_int(struct run *run, const struct script_pending *p, uns
 	if (arg && arg->kind == EXPR_INTEGER)
 		return arg->value;
 	if (arg && arg->kind != EXPR_ANY)
-		tern_script_fail(run, "argument %u of %s() is no integer", n + 1,
+		tern_script_refuse(run, "argument %u of %s() is no integer", n + 1,
 			p->event->call->name);
 	return 0;
 }
@@ -184,9 +184,10 @@ static const struct script_spec *spec_of(struct run *run, const struct script_ca
 	for (const struct script_expr *arg = call->args; arg; arg = arg->next)
 		args++;
 	if (!spec)
-		tern_script_fail(run, "%s() is not known here", call->name);
+		tern_script_refuse(run, "%s() is not known here", call->name);
 	else if (args < spec->min || args > spec->max)
-		tern_script_fail(run, "%s() takes %u arguments", call->name, spec->min);
+		tern_script_refuse(run, "%s() takes %u argument%s", call->name, spec->min,
+			spec->min == 1 ? "" : "s");
 	return spec;
 }
 
@@ -264,7 +265,10 @@ void tern_script_call(struct run *run, const struct script_event *event, int64_t
 	} else {
 		keep(run, p);
 		if (!event->time.range)
-			tern_script_fail(run, "%s() blocks", spec->name);
+			tern_script_fail(run,
+				"%s() blocks; one that may is given a range of times, such as "
+				"+0...0.1",
+				spec->name);
 	}
 	tern_script_settle(run);
 }

@@ -19,7 +19,7 @@ static int64_t expression(struct script_reader *r);
 
 void tern_script_code_wrong(struct script_reader *r, const char *what)
 {
-	tern_script_fail(r->run, "%%{ }%%: %s at \"%.24s\"", what, r->at);
+	tern_script_refuse(r->run, "%%{ }%%: %s at \"%.24s\"", what, r->at);
 	r->at = ""; /* nothing more to read */
 }
 
@@ -120,7 +120,7 @@ static int64_t function(struct script_reader *r, const char *name)
 		return a < 0 ? -a : a;
 	if (n == 1 && strcmp(name, "int") == 0)
 		return a;
-	tern_script_fail(r->run, "%%{ }%%: no such function: %s() of %u", name, n);
+	tern_script_refuse(r->run, "%%{ }%%: no such function: %s() of %u", name, n);
 	return 0;
 }
 
@@ -334,12 +334,47 @@ static void assertion(struct script_reader *r)
 		fail_assertion(r, from, to);
 }
 
+/* An argument of print(): a string as it stands, else the value of an expression. */
+static int print_one(struct script_reader *r, char *out, size_t size)
+{
+	skip(r);
+	const char *from = r->at;
+	if (*from == '"' || *from == '\'') {
+		skip_string(r);
+		const char *to = r->at;
+		skip(r);
+		if (*r->at == ',' || *r->at == ')')
+			return snprintf(out, size, "%.*s", (int)(to - from - 2), from + 1);
+		r->at = from;
+	}
+	return snprintf(out, size, "%jd", (intmax_t)expression(r));
+}
+
+/* To the ladder, and to stdout if that is not being printed there. */
 static void print(struct script_reader *r)
 {
-	int64_t a = 0, b = 0;
-	unsigned n = take(r, "(") ? list(r, &a, &b) : 1;
-	if (n)
-		tern_script_note_call(r->run, r->run->last, "%jd", (intmax_t)a);
+	char text[SCRIPT_TEXT] = "";
+	size_t len = 0;
+	if (!take(r, "(")) {
+		tern_script_code_wrong(r, "print is written print(...):");
+		return;
+	}
+	r->depth++;
+	while (!take(r, ")") && *r->at) {
+		if (len && len < sizeof text - 1)
+			text[len++] = ' ';
+		len += (size_t)print_one(r, text + len, sizeof text - len);
+		if (len >= sizeof text)
+			len = sizeof text - 1;
+		if (!take(r, ",") && *r->at != ')')
+			tern_script_code_wrong(r, "no , or )");
+	}
+	r->depth--;
+	if (r->run->failed)
+		return;
+	tern_script_note_call(r->run, r->run->last, "%s", text);
+	if (!r->run->opts->verbose)
+		puts(text);
 }
 
 static void assign(struct script_reader *r, const char *name)

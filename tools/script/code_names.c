@@ -187,7 +187,7 @@ int64_t tern_script_value(struct script_reader *r, const char *name)
 	for (size_t k = 0; k < sizeof constants / sizeof *constants; k++)
 		if (strcmp(constants[k].name, name) == 0)
 			return constants[k].value;
-	tern_script_fail(r->run, "%%{ }%%: no such name: %s", name);
+	tern_script_refuse(r->run, "%%{ }%%: no such name: %s", name);
 	r->at = "";
 	return 0;
 }

@@ -23,7 +23,7 @@ void tern_script_address(struct run *run, struct script_pending *p, unsigned arg
 	tern_script_item_int(expr, "sa_family", &family);
 	if (address && address->kind == EXPR_STRING &&
 		tern_addr_parse(address->text, &ep.addr) != 0)
-		tern_script_fail(run, "no address: %s", address->text);
+		tern_script_refuse(run, "no address: %s", address->text);
 	else if (address && address->kind == EXPR_INTEGER) /* INADDR_ANY */
 		ep.addr = tern_addr_v4(0, 0, 0, 0);
 	in->sin_family = (sa_family_t)family;
@@ -43,7 +43,7 @@ static struct script_fd *stream_of(struct run *run, const struct script_pending 
 static uint8_t *bytes_for(struct run *run, struct script_pending *p, int64_t len)
 {
 	if (len < 0 || len > LENGTH_MAX) {
-		tern_script_fail(run, "a length of %jd", (intmax_t)len);
+		tern_script_refuse(run, "a length of %jd", (intmax_t)len);
 		len = 0;
 	}
 	p->len = (size_t)len;
@@ -102,7 +102,7 @@ static struct iovec *vector(struct run *run, struct script_pending *p,
 	for (const struct script_expr *item = list ? list->items : NULL; item; item = item->next) {
 		const struct script_expr *second = item->items ? item->items->next : NULL;
 		if (!second || second->kind != EXPR_INTEGER || *count == VECTOR_MAX) {
-			tern_script_fail(run, "no vector of {..., LENGTH}, or more than %d",
+			tern_script_refuse(run, "no vector of {..., LENGTH}, or more than %d",
 				VECTOR_MAX);
 			return v;
 		}

@@ -129,10 +129,12 @@ static void set_one(struct run *run, const char *name, const char *text)
 		n = INT32_MAX;
 	int err = good ? run->target->set(run, name, n) : TERN_ENOENT;
 	if (err == TERN_ENOENT) {
+		char both[64];
+		snprintf(both, sizeof both, "%s%s%s", name, good ? "" : "=", good ? "" : text);
 		run->settings_left_out++;
-		leave_out(run, name);
+		leave_out(run, both);
 	} else if (err) {
-		tern_script_fail(run, "%s=%s: %s", name, text, tern_err_text(err));
+		tern_script_refuse(run, "%s=%s: %s", name, text, tern_err_text(err));
 	}
 }
 
@@ -263,7 +265,10 @@ void tern_script_command(struct run *run, const char *command)
 void tern_script_tell_left_out(const struct run *run)
 {
 	if (run->settings_left_out || run->commands_left_out)
-		fprintf(stderr, "%s: note: left out: %u settings tern has not, %u commands (%s)\n",
-			run->script->path, run->settings_left_out, run->commands_left_out,
-			run->left_out);
+		fprintf(stderr,
+			"%s: note: left out: %u setting%s tern has not, or not so, %u command%s "
+			"(%s)\n",
+			run->script->path, run->settings_left_out,
+			run->settings_left_out == 1 ? "" : "s", run->commands_left_out,
+			run->commands_left_out == 1 ? "" : "s", run->left_out);
 }

@@ -9,6 +9,16 @@
 /* The first remote port of connections that the script opens. */
 #define REMOTE_PORT 50000
 
+static void say(const struct run *run, const char *format, va_list args)
+{
+	if (run->line)
+		fprintf(stderr, "%s:%d: ", run->script->path, run->line);
+	else /* none was reached yet */
+		fprintf(stderr, "%s: ", run->script->path);
+	vfprintf(stderr, format, args);
+	putc('\n', stderr);
+}
+
 void tern_script_fail(struct run *run, const char *format, ...)
 {
 	if (run->failed)
@@ -16,9 +26,18 @@ void tern_script_fail(struct run *run, const char *format, ...)
 	run->failed = true;
 	va_list args;
 	va_start(args, format);
-	fprintf(stderr, "%s:%d: ", run->script->path, run->line);
-	vfprintf(stderr, format, args);
-	putc('\n', stderr);
+	say(run, format, args);
+	va_end(args);
+}
+
+void tern_script_refuse(struct run *run, const char *format, ...)
+{
+	if (run->failed)
+		return;
+	run->failed = run->unfit = true;
+	va_list args;
+	va_start(args, format);
+	say(run, format, args);
 	va_end(args);
 }
 
@@ -29,7 +48,7 @@ struct script_flow *tern_script_flow(struct run *run, uint16_t local_port, uint1
 			run->flow[k].remote_port == remote_port)
 			return run->current = &run->flow[k];
 	if (run->flows == FLOWS_MAX) {
-		tern_script_fail(run, "more than %d connections", FLOWS_MAX);
+		tern_script_refuse(run, "more than %d connections", FLOWS_MAX);
 		return run->current;
 	}
 	struct script_flow *flow = &run->flow[run->flows++];
@@ -145,7 +164,7 @@ static void inject(struct run *run, const struct script_packet *packet, int64_t 
 	if (!bytes)
 		abort();
 	if (packet->len > SCRIPT_PACKET_MAX - 100)
-		tern_script_fail(run, "too long for a packet");
+		tern_script_refuse(run, "too long for a packet");
 	else
 		run->target->inject(run, bytes,
 			tern_script_build(&run->set.addresses, &live, place, bytes),
@@ -178,11 +197,12 @@ static bool check_payload(struct run *run, const struct seen *s)
 }
 
 static void fail_packet(struct run *run, const struct script_packet *want, const struct seen *s,
-	int64_t from, int64_t time, char *list)
+	int64_t from, int64_t to, int64_t time, char *list)
 {
 	char packet[SCRIPT_TEXT], row[SCRIPT_TEXT + 64], rest[4 * SCRIPT_TEXT];
+	int64_t nearest = time < from ? from : time > to ? to : time;
 	size_t len = (size_t)snprintf(rest, sizeof rest, "%s\n",
-		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, packet), row,
+		tern_script_ladder(LADDER_WANT, nearest, tern_script_packet_text(want, packet), row,
 			sizeof row));
 	len += (size_t)snprintf(rest + len, sizeof rest - len, "%s",
 		tern_script_ladder(LADDER_GOT, time, show(run, s, packet), row, sizeof row));
@@ -218,7 +238,7 @@ static bool check_packet(struct run *run, const struct script_packet *want, cons
 		snprintf(list, sizeof list, "too %s by %.6f s", time < from ? "early" : "late",
 			(double)(time < from ? from - time : time - to) / 1e9);
 	if (*list)
-		fail_packet(run, want, s, from, time, list);
+		fail_packet(run, want, s, from, to, time, list);
 	else if (check_payload(run, s))
 		tern_script_note_packet(run, time, show(run, s, text));
 	return !run->failed;
@@ -234,8 +254,8 @@ static struct drill_frame *receive(struct run *run, const struct script_packet *
 		return f;
 	snprintf(what, sizeof what, "tern did not send this packet by %.6f", (double)limit / 1e9);
 	tern_script_fail_ladder(run, what,
-		tern_script_ladder(LADDER_WANT, from, tern_script_packet_text(want, text), row,
-			sizeof row));
+		tern_script_ladder(LADDER_WANT, from > run->last ? from : run->last,
+			tern_script_packet_text(want, text), row, sizeof row));
 	return NULL;
 }
 
@@ -316,7 +336,7 @@ static void run_event(struct run *run, const struct script_event *event)
 	int64_t from = base + event->time.from, to = base + event->time.to;
 	run->line = event->line;
 	if (event->time.kind != TIME_ANY && from < run->last) {
-		tern_script_fail(run, "%.6f is before the event above", (double)from / 1e9);
+		tern_script_refuse(run, "%.6f is before the event above", (double)from / 1e9);
 		return;
 	}
 	if (event->kind == EVENT_PACKET) {
@@ -402,7 +422,7 @@ int tern_script_run(const struct script *script, const struct script_opts *opts)
 	if (run->pcap)
 		fclose(run->pcap);
 	if (status == 0 && run->failed)
-		status = 1;
+		status = run->unfit ? 2 : 1;
 	free(run);
 	return status;
 }

@@ -133,6 +133,7 @@ struct run {
 	unsigned lines; /* of history, ever */
 	int line;       /* of the event under way */
 	bool failed;
+	bool unfit; /* failed as what cannot be run */
 };
 
 /* 0: the script passed; 1: it did not, and said why on stderr; 2: it cannot be run. */
@@ -140,6 +141,9 @@ int tern_script_run(const struct script *script, const struct script_opts *opts)
 
 /* Says what is wrong with the script's line on stderr; the first time only. */
 void tern_script_fail(struct run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Likewise, of a line that cannot be run: the script's fault, not the stack's. */
+void tern_script_refuse(struct run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* history.c: what happened, as a ladder. */

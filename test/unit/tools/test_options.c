@@ -95,6 +95,21 @@ static void what_cannot_be_is_told_at_once(void **state)
 	}
 }
 
+static void a_capture_of_the_dead_needs_a_recorder(void **state)
+{
+	(void)state;
+	for (unsigned first = 0; first < 2; first++) {
+		struct options o;
+		tern_options_init(&o, "test");
+		assert_int_equal(first ? tern_options_take(&o, OPTION_RECORD, "dir")
+				       : tern_options_take(&o, OPTION_RECORDER, "0"),
+			1);
+		assert_int_equal(first ? tern_options_take(&o, OPTION_RECORDER, "0")
+				       : tern_options_take(&o, OPTION_RECORD, "dir"),
+			-1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +117,7 @@ int main(void)
 		cmocka_unit_test(anything_else_is_no_cookie_key),
 		cmocka_unit_test(a_recorder_has_a_size_or_is_none),
 		cmocka_unit_test(what_cannot_be_is_told_at_once),
+		cmocka_unit_test(a_capture_of_the_dead_needs_a_recorder),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

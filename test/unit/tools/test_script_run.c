@@ -47,11 +47,22 @@ static void assert_passes(const char *text)
 	assert_string_equal(said, "");
 }
 
-static void assert_fails(const char *text, const char *part)
+static void assert_says(int status, const char *text, const char *part)
 {
-	assert_int_equal(run(text), 1);
+	assert_int_equal(run(text), status);
 	if (!strstr(said, part))
 		fail_msg("said: %s", said);
+}
+
+static void assert_fails(const char *text, const char *part)
+{
+	assert_says(1, text, part);
+}
+
+/* As what cannot be run. */
+static void assert_refused(const char *text, const char *part)
+{
+	assert_says(2, text, part);
 }
 
 static void a_right_script_passes_in_silence(void **state)
@@ -208,19 +219,22 @@ static void an_option_with_another_value_is_an_error(void **state)
 static void events_out_of_order_are_an_error(void **state)
 {
 	(void)state;
-	assert_fails("1 fcntl(3, F_GETFL) = -1 EBADF\n0 fcntl(3, F_GETFL) = -1 EBADF\n",
+	assert_refused("1 fcntl(3, F_GETFL) = -1 EBADF\n0 fcntl(3, F_GETFL) = -1 EBADF\n",
 		"x.pkt:2: 0.000000 is before");
 }
 
 static void what_is_not_known_is_said(void **state)
 {
 	(void)state;
-	assert_fails("0 frobnicate(3, ..., 0) = 1\n", "frobnicate() is not known here");
-	assert_fails("0 close(3, 4) = 1\n", "takes 1 arguments");
-	assert_int_equal(run("--frobnicate=1\n"), 2);
-	assert_int_equal(run("`sysctl -q net.ipv4.x=1; ip route flush`\n"), 0);
-	assert_non_null(strstr(said, "left out: 1 settings tern has not, 1 commands (x, ip)"));
-	assert_fails("`sysctl -q net.ipv4.tcp_sack=2`\n", "out of range");
+	assert_refused("0 frobnicate(3, ..., 0) = 1\n", "frobnicate() is not known here");
+	assert_refused("0 close(3, 4) = 1\n", "takes 1 argument\n");
+	assert_refused("0 send(3) = 1\n", "takes 4 arguments\n");
+	assert_refused("--frobnicate=1\n", "x.pkt:1: --frobnicate=1: no such option");
+	assert_says(0, "`sysctl -q net.ipv4.x=1; ip route flush`\n",
+		"left out: 1 setting tern has not, or not so, 1 command (x, ip)");
+	assert_says(0, "`sysctl -q net.ipv4.tcp_congestion_control=bbr net.ipv4.tcp_sack=no`\n",
+		"(tcp_congestion_control=bbr, tcp_sack=no)");
+	assert_refused("`sysctl -q net.ipv4.tcp_sack=2`\n", "out of range");
 }
 
 static void stamps_are_compared_when_a_tick_is_given(void **state)
@@ -260,15 +274,25 @@ static void pcap_holds_every_packet(void **state)
 	unlink(path);
 }
 
-/* What the code says of a connection that has just been accepted. */
+/* Code about a connection that has just been accepted. */
+static const char *code_in_script(const char *code)
+{
+	static char text[2048];
+	snprintf(text, sizeof text, ACCEPTED "+0 %%{ %s }%%\n", code);
+	return text;
+}
+
 static void assert_code(const char *code, const char *wrong)
 {
-	char text[2048];
-	snprintf(text, sizeof text, ACCEPTED "+0 %%{ %s }%%\n", code);
 	if (wrong)
-		assert_fails(text, wrong);
+		assert_fails(code_in_script(code), wrong);
 	else
-		assert_passes(text);
+		assert_passes(code_in_script(code));
+}
+
+static void assert_code_refused(const char *code, const char *wrong)
+{
+	assert_refused(code_in_script(code), wrong);
 }
 
 static void assertions_are_pythons(void **state)
@@ -276,7 +300,7 @@ static void assertions_are_pythons(void **state)
 	(void)state;
 	assert_code("assert tcpi_state == TCP_ESTABLISHED and tcpi_snd_cwnd == 10", NULL);
 	assert_code("assert 1 < 2 <= 2 != 3", NULL);
-	assert_code("assert not 1 == 2 or 1 / 0", "division by zero");
+	assert_code_refused("assert not 1 == 2 or 1 / 0", "division by zero");
 	assert_code("assert -7 // 2 == -4 and -7 % 2 == 1 and ~0 == -1", NULL);
 	assert_code("assert (1 << 4 | 3 ^ 1) & 0x1f == 18, 'no'", NULL);
 	assert_code("x = 3; x += 4\nx -= 1; x *= 2\nassert max(x, 5) == 12 and min(1, x) == 1 # so",
@@ -295,14 +319,30 @@ static void a_false_assertion_shows_what_was_found(void **state)
 static void what_the_language_has_not_is_said(void **state)
 {
 	(void)state;
-	assert_code("assert tcpi_frobs == 1", "no such name: tcpi_frobs");
-	assert_code("import os", "a statement is");
-	assert_code("assert len(1)", "no such function: len()");
-	assert_code("assert 1.5 > 1", "only whole numbers");
-	assert_code("assert 1 2", "more than a statement");
-	assert_code("assert (1", "no , or )");
-	assert_code("y += 1", "a statement is");
-	assert_fails("0 %{ assert tcpi_state == 1 }%\n", "no connection to ask");
+	assert_code_refused("assert tcpi_frobs == 1", "no such name: tcpi_frobs");
+	assert_code_refused("import os", "a statement is");
+	assert_code_refused("assert len(1)", "no such function: len()");
+	assert_code_refused("assert 1.5 > 1", "only whole numbers");
+	assert_code_refused("assert 1 2", "more than a statement");
+	assert_code_refused("assert (1", "no , or )");
+	assert_code_refused("y += 1", "a statement is");
+	assert_refused("0 %{ assert tcpi_state == 1 }%\n", "no connection to ask");
+}
+
+static void what_is_printed_stands_in_the_ladder(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 %{ print('window', tcpi_snd_cwnd, 2 * (3 + 4)) }%\n"
+			      "+0 close(4) = 0\n+0 > . 1:1(0) ack 1\n",
+		"|  window 10 14\n");
+	assert_code_refused("print 1", "print(...)");
+}
+
+static void what_was_wanted_at_any_time_is_shown_beside_what_came(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 close(4) = 0\n* > . 1:1(0) ack 1\n",
+		"  -    0.100000  |<--------|  . 1:1(0) ack 1  (want)\n  +    0.100000");
 }
 
 static void variables_last_until_the_end(void **state)
@@ -390,6 +430,8 @@ int main(void)
 		cmocka_unit_test(assertions_are_pythons),
 		cmocka_unit_test(a_false_assertion_shows_what_was_found),
 		cmocka_unit_test(what_the_language_has_not_is_said),
+		cmocka_unit_test(what_is_printed_stands_in_the_ladder),
+		cmocka_unit_test(what_was_wanted_at_any_time_is_shown_beside_what_came),
 		cmocka_unit_test(variables_last_until_the_end),
 		cmocka_unit_test(a_packet_larger_than_a_segment_may_come_in_segments),
 		cmocka_unit_test(after_a_reset_the_same_syn_may_begin_a_new_connection),
