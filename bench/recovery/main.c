@@ -55,7 +55,6 @@ static void run_cell(void *context, size_t i, void *result)
 
 static void run_transfers(struct choice *c)
 {
-	choose_cells(c);
 	const struct result *r = workers_run(c->jobs, c->count, sizeof *r, run_cell, c);
 	show_transfers(c->format, c->cells, r, c->count, c->seeds);
 }
@@ -86,11 +85,9 @@ static void see(void *context, const struct tern_trace *t)
 			t->retransmit.len);
 }
 
-static void run_events(struct choice *c)
+static void run_events(const struct choice *c)
 {
-	choose_cells(c);
-	if (c->count)
-		cell_run(&c->cells[0], 1, c->no_sack, (struct tern_trace_listener){see, NULL});
+	cell_run(&c->cells[0], 1, c->no_sack, (struct tern_trace_listener){see, NULL});
 }
 
 /* --- options ---------------------------------------------------------------------------------- */
@@ -182,6 +179,11 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage(stderr, 2);
+	choose_cells(&c);
+	if ((c.transfers || c.events) && c.count == 0) {
+		fprintf(stderr, "tern-recovery: --only %s: no cell has that in its name\n", c.only);
+		return 2;
+	}
 	if (c.events) {
 		run_events(&c);
 		return 0;

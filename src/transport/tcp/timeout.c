@@ -24,6 +24,12 @@ static uint32_t tries_at_closed_window(const struct tcp *tcp, const struct tcb *
 	return tcb->side->unanswered;
 }
 
+/* Linux's own default is 0, and means 8. */
+static int32_t orphan_retries(const struct settings *s)
+{
+	return s->tcp_orphan_retries ? s->tcp_orphan_retries : 8;
+}
+
 /*
  * R2 of RFC 9293 3.8.3: how often we try before giving up.
  * DEVIATES: MUST-23 wants three minutes for a SYN; tcp_syn_retries has Linux's default, 127 s, and
@@ -38,8 +44,8 @@ uint32_t tern_timeout_retries_max(const struct tcp *tcp, const struct tcb *tcb)
 								   : s->tcp_syn_retries;
 	else if (tcb_syn_unacked(tcb)) /* both opened at once */
 		limit = s->tcp_synack_retries;
-	else if (tcb->flags & TCB_ORPHAN && s->tcp_orphan_retries < limit)
-		limit = s->tcp_orphan_retries;
+	else if (tcb->flags & TCB_ORPHAN && orphan_retries(s) < limit)
+		limit = orphan_retries(s);
 	return (uint32_t)limit;
 }
 
