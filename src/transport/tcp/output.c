@@ -126,7 +126,7 @@ static void try_larger(struct tcp *tcp, struct tcb *tcb, struct plan *plan, stru
 {
 	uint32_t left = tcb->side->rec.board.lost + at_most(never_sent(tcb), window_left(tcb));
 	uint32_t size = tern_mtu_trial(tcp, tcb, seq_diff(r.hi, r.lo), left);
-	if (size == 0)
+	if (size == 0 || tern_recovery_pipe(tcb) + size > tcb->cwnd)
 		return;
 	plan_up_to(tcb, plan, r.lo, r.hi, size);
 	plan->trial = plan->len == size;
@@ -259,6 +259,12 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
+/* Neither fast recovery (RFC 9937) nor limited transmit (RFC 3042) counts what goes out. */
+static bool nothing_amiss(const struct tcb *tcb)
+{
+	return tcb->side->mode != RECOVERY_FAST && tcb->dupacks == 0;
+}
+
 static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	const struct tern_frame *frame)
 {
@@ -269,8 +275,10 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, at_most(o.window, o.cwnd)));
 	uint32_t trial = 0,
 		 whole = tern_record_limit(tcb, tcb->snd.nxt, at_most(o.avail, o.window));
-	if (tcb->side->mtu.full && n >= o.mss)
+	if (tcb->side->mtu.full && n >= o.mss && nothing_amiss(tcb))
 		trial = tern_mtu_trial(tcp, tcb, whole, whole);
+	if (trial > n) /* ACKs of what is in flight make room for it, or a segment never would */
+		return false;
 	if (trial)
 		n = o.mss = trial;
 	n = at_most(n, frame_limit(tcp, tcb, &o, frame));
