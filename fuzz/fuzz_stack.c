@@ -554,7 +554,7 @@ static void act_write(struct game *g)
 	} else if (how & 16) {
 		tern_tcp_write_urgent(g->stack, conn, text, n);
 	} else {
-		tern_tcp_write(g->stack, conn, text, n);
+		tern_tcp_send(g->stack, conn, text, n, how >> 5 & 3);
 	}
 }
 
@@ -608,14 +608,14 @@ static void act_option(struct game *g)
 	struct tern_conn conn = *slot_of(g, how);
 	int64_t value = how & 128 ? (int64_t)u32(g) - 1 : u8(g);
 	struct tern_tcp_info info;
-	tern_tcp_option_set(g->stack, conn, how >> 3 & 7, value);
-	tern_tcp_option_get(g->stack, conn, how >> 3 & 7, &value);
+	tern_tcp_option_set(g->stack, conn, how >> 3 & 15, value);
+	tern_tcp_option_get(g->stack, conn, how >> 3 & 15, &value);
 	tern_tcp_info(g->stack, conn, &info);
 }
 
 static void act_setting(struct game *g)
 {
-	const char *name = tern_setting_name(u8(g) % 48);
+	const char *name = tern_setting_name(u8(g) % 64);
 	if (name)
 		tern_set(g->stack, name, u16(g));
 }

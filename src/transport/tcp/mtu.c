@@ -82,7 +82,8 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb)
 	m->failed = 0;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPMTUPBlackHole);
 	change(tcp, tcb, size, "black hole");
-	tcb->cwnd = at_most(tcb->cwnd, size); /* RFC 5681 3.1: the loss window is one segment */
+	tcb->cwnd -=
+		less; /* RFC 5681 3.1: the loss window, beside what is in flight, is one segment */
 }
 
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all)
@@ -102,8 +103,10 @@ uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t
 
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r)
 {
-	tcb->side->mtu.out = true;
-	tcb->side->mtu.trial = r;
+	struct tcb_mtu *m = &tcb->side->mtu;
+	m->out = true;
+	m->trial = r;
+	m->size = (uint16_t)(tcb->mss + seq_diff(r.hi, r.lo) - tern_tcb_effective_mss(tcb));
 }
 
 /* A trial's numbers go again: it has vanished, while smaller ones got through. */
@@ -127,10 +130,11 @@ void tern_mtu_acked(struct tcp *tcp, struct tcb *tcb)
 	m->passed = true;
 	if (!m->out || seq_lt(tcb->snd.una, m->trial.hi))
 		return;
-	uint32_t size = larger(tcp, tcb);
+	/* The path, and with it what is larger, may have become another meanwhile. */
+	uint32_t size = at_most(m->size, tern_tcb_path_mss(tcp, tcb));
 	m->out = false;
 	m->failed = 0;
-	if (size == 0)
+	if (size <= tcb->mss)
 		return;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPMTUPSuccess);
 	change(tcp, tcb, size, "larger again");

@@ -130,7 +130,7 @@ static void try_larger(struct tcp *tcp, struct tcb *tcb, struct plan *plan, stru
 {
 	uint32_t left = tcb->side->rec.board.lost + at_most(never_sent(tcb), window_left(tcb));
 	uint32_t size = tern_mtu_trial(tcp, tcb, seq_diff(r.hi, r.lo), left);
-	if (size == 0)
+	if (size == 0 || tern_recovery_pipe(tcb) + size > tcb->cwnd)
 		return;
 	plan_up_to(tcb, plan, r.lo, r.hi, size);
 	plan->trial = plan->len == size;
@@ -285,10 +285,16 @@ static uint32_t frame_limit(const struct tcp *tcp, const struct tcb *tcb, const 
 	return room - room % o->mss;
 }
 
+/* Neither fast recovery (RFC 9937) nor limited transmit (RFC 3042) counts what goes out. */
+static bool nothing_amiss(const struct tcb *tcb)
+{
+	return tcb->side->mode != RECOVERY_FAST && tcb->dupacks == 0;
+}
+
 /* The size of a segment larger than mss that is to be tried now (mtu.c); 0: none is. */
 static uint32_t new_trial(struct tcp *tcp, struct tcb *tcb, const struct outlook *o)
 {
-	if (!tcb->side->mtu.full || let_out(tcb, o) < o->mss)
+	if (!tcb->side->mtu.full || let_out(tcb, o) < o->mss || !nothing_amiss(tcb))
 		return 0;
 	uint32_t run = tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
 	return tern_mtu_trial(tcp, tcb, run, run);
@@ -311,6 +317,8 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 		return false;
 	struct outlook o = look(tcb);
 	uint32_t trial = new_trial(tcp, tcb, &o);
+	if (trial > let_out(tcb, &o)) /* ACKs of what is in flight will make room for it */
+		return false;
 	uint32_t n = trial ? trial : new_bytes(tcp, tcb, &o, frame);
 	bool fin = o.fin && n == o.avail && n < o.window;
 	if (n == 0 && !fin)

@@ -24,7 +24,7 @@ struct xmit {
 };
 
 #define BOARD_INLINE 4 /* records that need no block */
-#define BOARD_TIERS  4 /* sizes of blocks, the largest being the bound */
+#define BOARD_TIERS  5 /* sizes of blocks, the largest being the bound */
 
 /*
  * The scoreboard (RFC 2018, 6675, 8985 5.2): records that tile all that is in flight, in order.

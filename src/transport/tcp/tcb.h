@@ -84,6 +84,7 @@ struct tcb_choice {
 /* Segments made smaller, as larger ones vanish: see mtu.c. */
 struct tcb_mtu {
 	uint16_t full;      /* what mss was; 0: it is that still */
+	uint16_t size;      /* mss with which the segment that is tried is whole */
 	bool passed;        /* something was acknowledged since it is smaller */
 	bool out;           /* a larger segment is being tried: */
 	uint8_t failed;     /* such that vanished, in a row */

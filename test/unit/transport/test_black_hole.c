@@ -1,5 +1,6 @@
 /* Paths that drop large packets and do not say so (mtu.c; RFC 2923 2.1, RFC 4821 7.7). */
 #include "pair.h"
+#include "peer.h"
 #include "transport/tcp/tcp.h"
 
 #define WHOLE 1460 /* of a 1500-byte MTU; 12 of it are timestamps */
@@ -38,13 +39,27 @@ static uint64_t received(const struct pair *t)
 	return info.rcv_nxt - info.irs - 1;
 }
 
+/* Whether side 0 tries a larger segment. */
+static bool trying(const struct pair *t, const struct tcb **tcb)
+{
+	*tcb = tern_tcb_of(tern_stack_tcp_const(t->side[0].stack), t->side[0].conn);
+	return *tcb && (*tcb)->side && (*tcb)->side->mtu.out;
+}
+
+/* What is tried has room in the window (RFC 5681 3.1). */
 static void run(struct pair *t, uint64_t ns)
 {
 	static uint8_t sink[1 << 16];
+	const struct tcb *tcb;
 	uint64_t end = t->now + ns;
-	while (pair_step(t, end))
+	bool tried = trying(t, &tcb);
+	while (pair_step(t, end)) {
 		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
 			;
+		if (trying(t, &tcb) && !tried)
+			assert_in_range(tern_recovery_pipe(tcb), 0, tcb->cwnd);
+		tried = trying(t, &tcb);
+	}
 }
 
 /* Until side 1 has that much, in ns. */
@@ -64,6 +79,11 @@ static uint32_t mss(const struct pair *t)
 static uint64_t counted(const struct pair *t, enum tern_counter which)
 {
 	return tern_counter(t->side[0].stack, which);
+}
+
+static uint64_t counted_by(const struct peer *p, enum tern_counter which)
+{
+	return tern_counter(p->stack, which);
 }
 
 static void a_stream_gets_through_in_smaller_segments(void **state)
@@ -288,6 +308,147 @@ static void what_is_tried_is_never_more_than_the_path(void **state)
 	pair_close(&t);
 }
 
+/* --- against a peer played by hand ----------------------------------------------------------- */
+
+#define SMALL 500
+
+/* A connection with n small segments in flight, its window, whose path may carry larger ones. */
+static struct tcb *narrowed(struct peer *p, unsigned n)
+{
+	peer_open(p);
+	peer_listen(p);
+	peer_connect(p, 5000,
+		&(struct tcp_options){.has = TCP_OPT_MSS | TCP_OPT_SACK_OK, .mss = 1460});
+	peer_set(p, "tcp_pacing", 0);
+	struct tcb *tcb = peer_tcb(p);
+	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, 30000), 30000);
+	tcb->mss = SMALL;
+	tcb->cwnd = tcb->ssthresh = n * SMALL;
+	for (unsigned i = 0; i < n; i++) {
+		assert_true(peer_take(p));
+		assert_int_equal(p->last.data_len, SMALL);
+	}
+	assert_false(peer_take(p));
+	peer_set(p, "tcp_base_mss", SMALL);
+	tcb->side->mtu = (struct tcb_mtu){.full = 1460, .passed = true};
+	return tcb;
+}
+
+static void acknowledges(struct peer *p, uint32_t n)
+{
+	p->now += 10 * MSEC;
+	p->ack += n;
+	peer_say(p, TCP_ACK, 0, NULL, 0);
+}
+
+/* RFC 5681 3.1, RFC 4821 7.2: what is tried waits until the window has room for it. */
+static void a_trial_is_no_more_than_the_window_has_left(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcb *tcb = narrowed(&p, 10);
+	unsigned acks = 0;
+	do {
+		assert_true(++acks < 10);
+		acknowledges(&p, SMALL);
+		while (!tcb->side->mtu.out && peer_take(&p))
+			;
+		assert_in_range(tcb_flight(tcb), 0, tcb->cwnd);
+	} while (!tcb->side->mtu.out);
+	assert_int_equal(p.last.data_len, 1460);
+	assert_int_equal(acks, 3);
+	peer_close(&p);
+}
+
+static void nor_when_it_is_what_was_lost(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcb *tcb = narrowed(&p, 30);
+	peer_set(&p, "tcp_frto", 0);
+	peer_set(&p, "tcp_mtu_probing", 0);
+	while (tcb->side->mode != RECOVERY_TIMEOUT)
+		assert_true(peer_expect(&p, 5 * SEC));
+	while (!tcb->side->mtu.out) {
+		acknowledges(&p, SMALL);
+		while (!tcb->side->mtu.out && peer_take(&p))
+			;
+		assert_in_range(tern_recovery_pipe(tcb), 0, tcb->cwnd);
+	}
+	assert_int_equal(p.last.data_len, 1460);
+	peer_close(&p);
+}
+
+/* RFC 9937: what is delivered lets out as much as that, and at once. */
+static void nothing_is_tried_in_fast_recovery(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcb *tcb = narrowed(&p, 10);
+	unsigned sent = 0;
+	for (unsigned i = 1; i < 10; i++) {
+		struct tcp_segment s = {.seq = tcb->rcv.nxt,
+			.ack = seq(p.ack),
+			.flags = TCP_ACK,
+			.window = p.window};
+		s.options.has = TCP_OPT_SACK;
+		s.options.sack_count = 1;
+		s.options.sack[0] =
+			(struct tcp_sack_block){seq(p.ack + SMALL), seq(p.ack + (i + 1) * SMALL)};
+		p.now += MSEC;
+		peer_send(&p, &s);
+		while (peer_take(&p)) {
+			assert_in_range(p.last.data_len, 1, SMALL);
+			sent++;
+		}
+	}
+	assert_int_equal(tcb->side->mode, RECOVERY_FAST);
+	assert_in_range(sent, 4, 8);
+	peer_close(&p);
+}
+
+/* While it is out the path turns out to carry more: that has not been tried. */
+static void what_got_through_is_what_was_tried(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcb *tcb = narrowed(&p, 10);
+	tern_path_too_big(tern_stack_tcp(p.stack)->ip, tcb->path, 1040);
+	acknowledges(&p, 10 * SMALL);
+	assert_true(peer_take(&p));
+	assert_int_equal(p.last.data_len, 1000);
+	assert_true(tcb->side->mtu.out);
+	tcb->path->mtu_expires = p.now;
+	acknowledges(&p, 1000);
+	assert_int_equal(tcb->mss, 1000);
+	assert_int_equal(tcb->side->mtu.full, 1460);
+	peer_close(&p);
+}
+
+/* RFC 8985 6.3: what a timeout does not hold for lost stays in flight; yet the first goes again. */
+static void a_timeout_that_doubts_sends_the_first_again(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_listen(&p);
+	peer_connect(&p, 5000,
+		&(struct tcp_options){.has = TCP_OPT_MSS | TCP_OPT_SACK_OK, .mss = 1460});
+	peer_set(&p, "tcp_pacing", 0);
+	peer_set(&p, "tcp_retries1", 1);
+	struct tcb *tcb = peer_tcb(&p);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, data, 20 * 1460), 20 * 1460);
+	peer_drain(&p);
+	/* The round trip was long, once: the loss probe is not held for lost soon. */
+	tcb->side->rec.rack.rtt = 100 * SEC;
+	while (counted_by(&p, TERN_COUNT_TcpExtTCPMTUPBlackHole) == 0)
+		assert_true(peer_expect(&p, 10 * SEC));
+	assert_int_equal(p.last.seq.v, p.ack);
+	assert_int_equal(p.last.data_len, 1024);
+	assert_int_equal(tcb->cwnd, 1460 + 1024);
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -302,6 +463,11 @@ int main(void)
 		cmocka_unit_test(the_path_is_remembered),
 		cmocka_unit_test(no_more_paths_are_kept_than_the_bound),
 		cmocka_unit_test(what_is_tried_is_never_more_than_the_path),
+		cmocka_unit_test(a_trial_is_no_more_than_the_window_has_left),
+		cmocka_unit_test(nor_when_it_is_what_was_lost),
+		cmocka_unit_test(nothing_is_tried_in_fast_recovery),
+		cmocka_unit_test(what_got_through_is_what_was_tried),
+		cmocka_unit_test(a_timeout_that_doubts_sends_the_first_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 struct walk {
 	struct peer p;
 	uint64_t random;
-	uint32_t mss;
+	uint32_t mss, mtu;
 	bool ecn, crumbs; /* crumbs: holes beside single bytes, in what is much */
 };
 
@@ -32,7 +32,8 @@ static const struct tcb *tcb_of(const struct walk *w)
 
 static bool alive(const struct walk *w)
 {
-	return peer_state(&w->p) == TERN_TCP_ESTABLISHED;
+	enum tern_tcp_state state = peer_state(&w->p);
+	return state == TERN_TCP_ESTABLISHED || state == TERN_TCP_FIN_WAIT_1;
 }
 
 /* A number at or near an edge that the stack knows. */
@@ -96,8 +97,13 @@ static void say_anything(struct walk *w)
 /* Whatever the stack has to say, at most n frames. */
 static void take(struct walk *w, unsigned n)
 {
-	while (n-- && peer_take(&w->p))
-		;
+	const struct tcp_segment *s = &w->p.last;
+	while (n-- && peer_take(&w->p)) {
+		assert_in_range(w->p.frame_len, 40, w->mtu);
+		if (s->data_len && alive(w))
+			assert_int_equal(tern_record_limit(tcb_of(w), s->seq, s->data_len),
+				s->data_len);
+	}
 }
 
 /* RFC 9937: whatever is reported, no more is in flight than was, or than is to be in the end. */
@@ -112,6 +118,28 @@ static void check_reduction(const struct tcb *tcb)
 	assert_in_range(tcb->cwnd, 1, most);
 }
 
+/* Of black holes: what was the size is no less than what is; what is tried is in flight. */
+static void check_size(const struct tcb *tcb)
+{
+	const struct tcb_mtu *m = tcb->side ? &tcb->side->mtu : NULL;
+	if (!m || m->full == 0)
+		return;
+	assert_true(m->full >= tcb->mss);
+	if (m->out)
+		assert_true(
+			seq_leq(m->trial.hi, tcb->snd.nxt) && seq_gt(m->trial.hi, tcb->snd.una));
+}
+
+/* Ends of records lie within what is not acknowledged. */
+static void check_records(const struct tcb *tcb)
+{
+	struct range first, last;
+	if (!tcb->side || !tern_rangeset_first(&tcb->side->records, &first))
+		return;
+	tern_rangeset_last(&tcb->side->records, &last);
+	assert_true(seq_geq(first.lo, tcb->snd.una) && seq_leq(last.hi, tcb_data_end(tcb)));
+}
+
 static void check(const struct walk *w)
 {
 	const char *wrong = tern_stack_check(w->p.stack);
@@ -119,6 +147,8 @@ static void check(const struct walk *w)
 		fail_msg("%s", wrong);
 	const struct tcb *tcb = tcb_of(w);
 	assert_true(tcb->cwnd > 0);
+	check_size(tcb);
+	check_records(tcb);
 	check_reduction(tcb);
 	/* Only what is used grows. */
 	assert_in_range(tcb->cwnd, 1, 4 * SNDBUF);
@@ -150,12 +180,50 @@ static void pass(struct walk *w, uint64_t ns)
 static void write_some(struct walk *w, uint32_t n)
 {
 	static uint8_t data[SNDBUF];
-	tern_tcp_write(w->p.stack, w->p.conn, data, n);
+	if (dice(w, 8) == 0)
+		tern_tcp_write_urgent(w->p.stack, w->p.conn, data, n);
+	else
+		tern_tcp_send(w->p.stack, w->p.conn, data, n, dice(w, 4));
+}
+
+static void write_records(struct walk *w)
+{
+	static const uint8_t data[8];
+	for (uint32_t n = dice(w, 200); n; n--)
+		tern_tcp_send(w->p.stack, w->p.conn, data, 1 + dice(w, dice(w, 2) ? 8 : 1),
+			TERN_SEND_END);
+}
+
+/* A router, or who says to be one; and a path of which that is forgotten. */
+static void path_changes(struct walk *w)
+{
+	struct tcb *tcb = peer_tcb(&w->p);
+	if (dice(w, 3) == 0)
+		tcb->path->mtu_expires = w->p.now;
+	else
+		peer_icmp(&w->p, 3, 4,
+			(uint16_t)(dice(w, 4) ? 500 + dice(w, 1000) : dice(w, 1 << 16)),
+			tcb->snd.una.v + dice(w, tcb_flight(tcb) + 1));
 }
 
 static void step(struct walk *w)
 {
-	switch (dice(w, 12)) {
+	switch (dice(w, 15)) {
+	case 12:
+		write_records(w);
+		break;
+	case 13:
+		if (dice(w, 4) == 0)
+			path_changes(w);
+		break;
+	case 14:
+		if (dice(w, 4) == 0) /* nobody is heard for some timeouts */
+			pass(w, dice(w, 20) * SEC);
+		else if (dice(w, 20) == 0) /* the machine slept */
+			peer_wait(&w->p, dice(w, 3) * HOUR + dice(w, 1000) * MSEC);
+		else if (dice(w, 50) == 0)
+			tern_tcp_shutdown(w->p.stack, w->p.conn);
+		break;
 	case 0:
 		write_some(w, 1 + dice(w, 3 * w->mss));
 		break;
@@ -197,11 +265,24 @@ static void end_honestly(struct walk *w)
 		fail_msg("%u bytes never came", tcb_of(w)->send.len);
 }
 
+/* The stack's numbers are about to wrap. */
+static void near_the_end(struct walk *w)
+{
+	struct tcb *tcb = peer_tcb(&w->p);
+	tern_seq at = seq(UINT32_MAX - dice(w, 2 * SNDBUF));
+	tcb->snd.iss = seq_sub(at, 1);
+	tcb->snd.una = tcb->snd.nxt = tcb->snd.wl2 = at;
+	tern_tcb_side_release(tern_stack_tcp(w->p.stack), tcb);
+	assert_null(tcb->side);
+	w->p.ack = at.v;
+}
+
 static void open_walk(struct walk *w, unsigned number)
 {
-	static const uint16_t sizes[] = {48, 60, 88, 536, 1000, 1460};
+	static const uint16_t sizes[] = {48, 60, 88, 536, 1000, 1460, 1460, 8960};
 	*w = (struct walk){.random = number * UINT64_C(0x9e3779b97f4a7c15) + 1};
-	w->mss = sizes[dice(w, 6)];
+	w->mss = sizes[dice(w, 8)];
+	w->mtu = w->mss > 1460 ? 9000 : 1500;
 	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_SACK_OK,
 		.mss = (uint16_t)w->mss,
 		.wscale = 7,
@@ -210,15 +291,22 @@ static void open_walk(struct walk *w, unsigned number)
 	o.has |= dice(w, 2) ? TCP_OPT_TIMESTAMP : 0;
 	struct peer_setup setup = {.seed = (uint8_t)(number + 1),
 		.budget = dice(w, 4) ? 0 : 400000,
+		.mtu = w->mtu,
 		.now = dice(w, 2) ? 0
 				  : ((uint64_t)UINT32_MAX + 1) * (dice(w, 2) ? MSEC : 1024 * 64)};
 	peer_open_as(&w->p, &setup);
 	peer_set(&w->p, "tcp_congestion_control", dice(w, 2));
 	peer_set(&w->p, "tcp_pacing", dice(w, 3) != 0);
 	peer_set(&w->p, "tcp_min_snd_mss", 48);
+	peer_set(&w->p, "tcp_retries1", 1 + dice(w, 3));
+	peer_set(&w->p, "tcp_probe_interval", 1);
+	peer_set(&w->p, "tcp_slow_start_after_idle", dice(w, 2));
+	peer_set(&w->p, "tcp_max_ranges", dice(w, 2) ? 4096 : 4);
 	peer_listen(&w->p);
 	peer_connect(&w->p, dice(w, 2) ? 1 : UINT32_MAX - 5, &o);
 	take(w, 10);
+	if (dice(w, 2))
+		near_the_end(w);
 	/* As if agreed upon. */
 	w->ecn = dice(w, 2);
 	peer_tcb(&w->p)->ecn = w->ecn;
@@ -255,7 +343,7 @@ static void peers_that_say_anything(void **state)
 static void patience_that_ends_before_the_reordering_window(void **state)
 {
 	(void)state;
-	struct walk w = {.mss = 1000};
+	struct walk w = {.mss = 1000, .mtu = 1500};
 	struct tcp_options o = {.has = TCP_OPT_MSS | TCP_OPT_SACK_OK, .mss = 1000};
 	static const uint8_t text[6000];
 	peer_open(&w.p);
