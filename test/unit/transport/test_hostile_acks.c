@@ -191,7 +191,7 @@ static void write_records(struct walk *w)
 	static const uint8_t data[8];
 	for (uint32_t n = dice(w, 200); n; n--)
 		tern_tcp_send(w->p.stack, w->p.conn, data, 1 + dice(w, dice(w, 2) ? 8 : 1),
-			TERN_SEND_END);
+			TERN_SEND_EOR);
 }
 
 /* A router, or who says to be one; and a path of which that is forgotten. */
