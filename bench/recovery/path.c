@@ -34,6 +34,7 @@ static struct tern_stack *open_stack(struct path *p, const struct path_opts *opt
 	if (err != 0)
 		fail("an interface", err);
 	tern_set(stack, "tcp_wmem_max", 64 << 20);
+	tern_set(stack, "tcp_max_ranges", 65536); /* holes: every other segment of so much */
 	tern_set(stack, "tcp_rmem_max", 64 << 20);
 	/* Segments are counted: one that goes again in two would count as sent for nothing. */
 	tern_set(stack, "tcp_mtu_probing", 0);

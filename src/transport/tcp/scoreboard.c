@@ -13,7 +13,7 @@
 /* A queue that overflows at the end of slow start loses every other segment of a window, and what
  * has no record is sent again for nothing. */
 static const uint16_t sizes[BOARD_TIERS] = {64, 768, 5376, 21760, 65280};
-static const uint8_t slab_logs[BOARD_TIERS] = {13, 16, 18, 20, 20};
+static const uint8_t slab_logs[BOARD_TIERS] = {13, 16, 18, 20, 22};
 
 #define TIER_LARGE   2u   /* the first of those that are had only for a large flight */
 #define RECORD_LEAST 512u /* bytes in flight for each of their records */
