@@ -130,25 +130,24 @@ static struct result sum_up(const struct transfer *t, unsigned n)
 	return r;
 }
 
-struct result cell_run(const struct cell *cell, unsigned seeds, bool no_sack,
-	struct tern_trace_listener see)
+struct result cell_run(const struct cell *cell, const struct cell_opts *how)
 {
 	const struct cell_path *path = &cell_paths[cell->path];
 	struct transfer t[SEEDS_MAX] = {0};
 	char spec[100];
 	spec_of(cell, spec, sizeof spec);
-	for (unsigned i = 0; i < seeds; i++) {
+	for (unsigned i = 0; i < how->seeds; i++) {
 		struct path_opts opts = {
 			.impair = spec,
 			.rtt = path->rtt,
 			.rate = path->rate,
 			.seed = i + 1,
 			.queue = cell_queue(cell),
-			.no_sack = no_sack,
+			.no_sack = how->no_sack,
 			.algorithm = algorithm_names[cell->algorithm],
-			.see = see,
+			.see = how->see,
 		};
-		t[i] = transfer(&opts, (uint64_t)(path->seconds * 1e9));
+		t[i] = transfer(&opts, (uint64_t)(how->longer * path->seconds * 1e9));
 	}
-	return sum_up(t, seeds);
+	return sum_up(t, how->seeds);
 }

@@ -71,8 +71,14 @@ extern const char *const depth_names[DEPTHS];
 extern const char *const algorithm_names[ALGORITHMS];
 
 uint32_t cell_queue(const struct cell *cell); /* frames */
-/* Seeds 1 to `seeds`. `see` may be empty. */
-struct result cell_run(const struct cell *cell, unsigned seeds, bool no_sack,
-	struct tern_trace_listener see);
+/* How a cell is run. */
+struct cell_opts {
+	unsigned seeds;                 /* 1 to so many */
+	unsigned longer;                /* times the path's own duration */
+	bool no_sack;                   /* the sender does not offer SACK */
+	struct tern_trace_listener see; /* may be empty */
+};
+
+struct result cell_run(const struct cell *cell, const struct cell_opts *opts);
 
 #endif

@@ -13,13 +13,15 @@
 #include "bench/number.h"
 #include "bench/workers/workers.h"
 
-#define CELLS_MAX (ALGORITHMS * DEPTHS * CELL_PATHS * IMPAIRMENTS)
+#define LONGER_MAX 100
+#define CELLS_MAX  (ALGORITHMS * DEPTHS * CELL_PATHS * IMPAIRMENTS)
 
 struct choice {
 	const char *only; /* cells whose name contains this */
-	unsigned seeds, jobs;
+	unsigned jobs;
 	enum format format;
-	bool no_sack, slice, events;
+	bool slice, events;
+	struct cell_opts how;
 	bool algorithm[ALGORITHMS];
 	bool transfers, tails;
 	struct cell cells[CELLS_MAX];
@@ -47,8 +49,7 @@ static void run_cell(void *context, size_t i, void *result)
 {
 	const struct choice *c = context;
 	char name[100];
-	*(struct result *)result =
-		cell_run(&c->cells[i], c->seeds, c->no_sack, (struct tern_trace_listener){0});
+	*(struct result *)result = cell_run(&c->cells[i], &c->how);
 	cell_name(&c->cells[i], name, sizeof name);
 	fprintf(stderr, "[%zu/%zu] %s\n", i + 1, c->count, name);
 }
@@ -56,7 +57,7 @@ static void run_cell(void *context, size_t i, void *result)
 static void run_transfers(struct choice *c)
 {
 	const struct result *r = workers_run(c->jobs, c->count, sizeof *r, run_cell, c);
-	show_transfers(c->format, c->cells, r, c->count, c->seeds);
+	show_transfers(c->format, c->cells, r, c->count, c->how.seeds);
 }
 
 static void run_tails(const struct choice *c)
@@ -65,7 +66,8 @@ static void run_tails(const struct choice *c)
 		for (unsigned k = 0; c->algorithm[a] && k < TAIL_RTTS; k++) {
 			uint64_t took[TAILS];
 			for (unsigned i = 0; i < TAILS; i++)
-				took[i] = tail_run(i, tail_rtts[k], algorithm_names[a], c->no_sack);
+				took[i] = tail_run(i, tail_rtts[k], algorithm_names[a],
+					c->how.no_sack);
 			show_tails(c->format, algorithm_names[a], tail_rtts[k], took);
 		}
 }
@@ -87,7 +89,10 @@ static void see(void *context, const struct tern_trace *t)
 
 static void run_events(const struct choice *c)
 {
-	cell_run(&c->cells[0], 1, c->no_sack, (struct tern_trace_listener){see, NULL});
+	struct cell_opts how = c->how;
+	how.seeds = 1;
+	how.see = (struct tern_trace_listener){see, NULL};
+	cell_run(&c->cells[0], &how);
 }
 
 /* --- options ---------------------------------------------------------------------------------- */
@@ -95,7 +100,8 @@ static void run_events(const struct choice *c)
 static int usage(FILE *to, int status)
 {
 	fprintf(to, "usage: tern-recovery [--json] [--slice] [--only TEXT] [--seeds N]\n"
-		    "                     [--jobs N] [--algorithms NAMES] [--no-sack] [--events]\n"
+		    "                     [--longer N] [--jobs N] [--algorithms NAMES] [--no-sack] "
+		    "[--events]\n"
 		    "What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
 		    "time.\n"
 		    "  --json        a JSON object a line\n"
@@ -105,6 +111,7 @@ static int usage(FILE *to, int status)
 		    "the\n"
 		    "                tails alone\n"
 		    "  --seeds N     of each cell, 1 to 25 (3); figures are medians\n"
+		    "  --longer N    transfers of N times their duration, 1 to 100 (1)\n"
 		    "  --jobs N      processes (one a processor)\n"
 		    "  --algorithms NAMES  reno, cubic, or both with a comma between them (both)\n"
 		    "  --no-sack     the sender does not offer SACK: NewReno's recovery\n"
@@ -138,7 +145,7 @@ static bool take(struct choice *c, int option, char *value)
 		c->slice = true;
 		return true;
 	case 's':
-		c->no_sack = true;
+		c->how.no_sack = true;
 		return true;
 	case 'e':
 		c->events = true;
@@ -149,7 +156,9 @@ static bool take(struct choice *c, int option, char *value)
 		c->tails = !c->transfers;
 		return true;
 	case 'n':
-		return number_take(value, SEEDS_MAX, &c->seeds);
+		return number_take(value, SEEDS_MAX, &c->how.seeds);
+	case 'L':
+		return number_take(value, LONGER_MAX, &c->how.longer);
 	case 'J':
 		return number_take(value, WORKERS_MAX, &c->jobs);
 	case 'a':
@@ -164,9 +173,10 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"json", no_argument, 0, 'j'},
 		{"slice", no_argument, 0, 'l'}, {"no-sack", no_argument, 0, 's'},
 		{"events", no_argument, 0, 'e'}, {"only", required_argument, 0, 'o'},
-		{"seeds", required_argument, 0, 'n'}, {"jobs", required_argument, 0, 'J'},
-		{"algorithms", required_argument, 0, 'a'}, {"help", no_argument, 0, 'h'}, {0}};
-	static struct choice c = {.seeds = 3,
+		{"seeds", required_argument, 0, 'n'}, {"longer", required_argument, 0, 'L'},
+		{"jobs", required_argument, 0, 'J'}, {"algorithms", required_argument, 0, 'a'},
+		{"help", no_argument, 0, 'h'}, {0}};
+	static struct choice c = {.how = {.seeds = 3, .longer = 1},
 		.algorithm = {true, true},
 		.transfers = true,
 		.tails = true};
