@@ -84,12 +84,21 @@ uint32_t tern_slow_start(struct tcb *tcb, const struct ack_info *ack)
 
 /* --- congestion ------------------------------------------------------------------------ */
 
+/* RFC 7661 4.4.1: of a window that was not used, half of what was, whatever the algorithm. */
+static uint32_t less_than_used(const struct tcb *tcb, uint32_t ssthresh, uint32_t used)
+{
+	uint32_t two = 2u * tcb->mss;
+	return tcb->side->use.pipe.lost ? at_most(ssthresh, used / 2 > two ? used / 2 : two)
+					: ssthresh;
+}
+
 uint32_t tern_cc_reduced(struct tcb *tcb, uint32_t flight)
 {
 	struct cwnd_use *use = &tcb->side->use;
 	if (use->reducing && seq_leq(tcb->snd.una, use->reduced))
 		return tcb->ssthresh;
-	uint32_t ssthresh = tern_cc_of(tcb)->ssthresh(tcb, tern_cwv_lost(tcb, flight));
+	uint32_t used = tern_cwv_lost(tcb, flight);
+	uint32_t ssthresh = less_than_used(tcb, tern_cc_of(tcb)->ssthresh(tcb, used), used);
 	if (tcb->ecn) {
 		tcb->ecn_cwr = true;
 		use->reducing = true;

@@ -163,6 +163,28 @@ static int set_maxseg(struct tcb *tcb, int64_t value)
 	return 0;
 }
 
+static void set_nodelay(struct tcb *tcb, int64_t value)
+{
+	set_flag(tcb, TCB_NODELAY, value);
+	if (!value)
+		return;
+	/* As Linux: what a cork held back until now goes, and the cork stays. */
+	if (tcb->side)
+		tcb->side->hold = false;
+	if (tcb->flags & TCB_CORK && seq_lt(tcb->snd.nxt, tcb_data_end(tcb)))
+		tcb->flags |= TCB_FORCE;
+}
+
+static void set_quickack(struct tcb *tcb, int64_t value)
+{
+	set_flag(tcb, TCB_QUICKACK, value);
+	tcb->quickacks = 0;
+	if (tcb->side && tcb->state == TERN_TCP_SYN_SENT)
+		tcb->side->choice.ack_later = !value;
+	if (value && tcb->flags & TCB_ACK_DELAYED)
+		tcb->flags |= TCB_ACK_NOW;
+}
+
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t value)
 {
@@ -174,23 +196,13 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		return TERN_ERANGE;
 	switch (option) {
 	case TERN_TCP_NODELAY:
-		set_flag(tcb, TCB_NODELAY, value);
-		/* As Linux: what a cork held back until now goes, and the cork stays. */
-		if (value && tcb->side)
-			tcb->side->hold = false;
-		if (value && tcb->flags & TCB_CORK && seq_lt(tcb->snd.nxt, tcb_data_end(tcb)))
-			tcb->flags |= TCB_FORCE;
+		set_nodelay(tcb, value);
 		break;
 	case TERN_TCP_CORK:
 		set_flag(tcb, TCB_CORK, value);
 		break;
 	case TERN_TCP_QUICKACK:
-		set_flag(tcb, TCB_QUICKACK, value);
-		tcb->quickacks = 0;
-		if (tcb->side && tcb->state == TERN_TCP_SYN_SENT)
-			tcb->side->choice.ack_later = !value;
-		if (value && tcb->flags & TCB_ACK_DELAYED)
-			tcb->flags |= TCB_ACK_NOW;
+		set_quickack(tcb, value);
 		break;
 	case TERN_TCP_MAXSEG:
 		return set_maxseg(tcb, value);

@@ -183,3 +183,34 @@ uint32_t pair_connections(const struct pair *t, unsigned side)
 	tern_memory_info(t->side[side].stack, &info);
 	return info.connections;
 }
+
+void pair_run_reading(struct pair *t, uint64_t ns)
+{
+	static uint8_t sink[1 << 16];
+	uint64_t end = t->now + ns;
+	while (pair_step(t, end))
+		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
+			;
+}
+
+void pair_run_acknowledged(struct pair *t)
+{
+	pair_run_reading(t, MSEC);
+	while (pair_info(t, 0).unacked || pair_info(t, 0).unsent)
+		pair_run_reading(t, MSEC);
+}
+
+void pair_write(struct pair *t, size_t n)
+{
+	static const uint8_t text[PAIR_TEXT_MAX];
+	const struct pair_side *s = &t->side[0];
+	assert_true(n <= sizeof text);
+	assert_int_equal(tern_tcp_option_set(s->stack, s->conn, TERN_TCP_SNDBUF, sizeof text), 0);
+	assert_int_equal(tern_tcp_write(s->stack, s->conn, text, n), n);
+}
+
+void pair_set(struct pair *t, const char *name, int64_t value)
+{
+	for (unsigned k = 0; k < 2; k++)
+		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
+}

@@ -18,7 +18,8 @@
 #define SEC  UINT64_C(1000000000)
 #endif
 
-#define PAIR_PORT 7
+#define PAIR_PORT     7
+#define PAIR_TEXT_MAX ((size_t)1 << 20)
 
 struct pair_frame;
 
@@ -65,6 +66,14 @@ bool pair_drop(struct pair *t, unsigned to);
 bool pair_deliver(struct pair *t, unsigned to);
 /* Everything moves until both are silent and ns have passed. */
 void pair_run(struct pair *t, uint64_t ns);
+/* The same for ns, while side 1 reads whatever comes. */
+void pair_run_reading(struct pair *t, uint64_t ns);
+/* ... until side 1 has acknowledged all that side 0 wrote. */
+void pair_run_acknowledged(struct pair *t);
+/* Side 0 writes n bytes, at most PAIR_TEXT_MAX, of which all find room. */
+void pair_write(struct pair *t, size_t n);
+/* A setting of both stacks. */
+void pair_set(struct pair *t, const char *name, int64_t value);
 /* The next thing that is due, no later than end, happens; false when nothing is left until then. */
 bool pair_step(struct pair *t, uint64_t end);
 struct tern_tcp_info pair_info(const struct pair *t, unsigned side);

@@ -5,13 +5,7 @@
 
 #define WHOLE 1460 /* of a 1500-byte MTU; 12 of it are timestamps */
 
-static uint8_t data[1 << 18];
-
-static void set(struct pair *t, const char *name, int64_t value)
-{
-	for (unsigned k = 0; k < 2; k++)
-		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
-}
+static uint8_t data[30000];
 
 static void opened(struct pair *t, uint32_t offload)
 {
@@ -22,15 +16,6 @@ static void connected(struct pair *t)
 {
 	opened(t, 0);
 	pair_connect(t);
-}
-
-static void write_all(struct pair *t, uint32_t n)
-{
-	assert_true(n <= sizeof data);
-	assert_int_equal(tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_SNDBUF,
-				 sizeof data),
-		0);
-	assert_int_equal(tern_tcp_write(t->side[0].stack, t->side[0].conn, data, n), n);
 }
 
 static uint64_t received(const struct pair *t)
@@ -92,10 +77,10 @@ static void a_stream_gets_through_in_smaller_segments(void **state)
 	for (unsigned k = 0; k < 4; k++) {
 		struct pair t;
 		opened(&t, k & 2 ? TERN_OFFLOAD_TSO | TERN_OFFLOAD_TX_CSUM : 0);
-		set(&t, "tcp_sack", k & 1);
+		pair_set(&t, "tcp_sack", k & 1);
 		pair_connect(&t);
 		t.hole = 1400;
-		write_all(&t, 200000);
+		pair_write(&t, 200000);
 		assert_true(until(&t, 200000) < 10 * SEC);
 		assert_int_equal(mss(&t), 1024);
 		assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPBlackHole), 1);
@@ -108,10 +93,10 @@ static void without_the_setting_it_does_not(void **state)
 	(void)state;
 	struct pair t;
 	opened(&t, 0);
-	set(&t, "tcp_mtu_probing", 0);
+	pair_set(&t, "tcp_mtu_probing", 0);
 	pair_connect(&t);
 	t.hole = 1400;
-	write_all(&t, 20000);
+	pair_write(&t, 20000);
 	until(&t, 20000);
 	assert_int_equal(received(&t), 0);
 	assert_int_equal(mss(&t), WHOLE - 12);
@@ -129,7 +114,7 @@ static void narrower_paths_take_one_more_timeout_for_each_half(void **state)
 		struct pair t;
 		connected(&t);
 		t.hole = path[i].hole;
-		write_all(&t, 20000);
+		pair_write(&t, 20000);
 		assert_true(until(&t, 20000) < path[i].most * SEC);
 		assert_int_equal(mss(&t), path[i].mss);
 		pair_close(&t);
@@ -142,7 +127,7 @@ static void never_smaller_than_a_peer_may_ask_for(void **state)
 	struct pair t;
 	connected(&t);
 	t.hole = 60;
-	write_all(&t, 20000);
+	pair_write(&t, 20000);
 	run(&t, 200 * SEC);
 	assert_int_equal(mss(&t), 48 + TCP_OPTIONS_LEN_MAX - 12);
 	pair_close(&t);
@@ -154,7 +139,7 @@ static void a_peer_who_was_only_away_gets_whole_segments_soon(void **state)
 	struct pair t;
 	for (uint64_t away = 2; away < 100; away *= 3) {
 		connected(&t);
-		write_all(&t, 200000);
+		pair_write(&t, 200000);
 		run(&t, 15 * MSEC);
 		t.cut = true;
 		run(&t, away * SEC);
@@ -180,7 +165,7 @@ static void small_segments_that_vanish_change_nothing(void **state)
 	struct pair t;
 	connected(&t);
 	t.cut = true;
-	write_all(&t, 900);
+	pair_write(&t, 900);
 	run(&t, 5 * SEC);
 	assert_true(pair_info(&t, 0).backoff > 3);
 	assert_int_equal(mss(&t), WHOLE - 12);
@@ -193,16 +178,16 @@ static void a_hole_is_tried_again_once_in_the_interval(void **state)
 	struct pair t;
 	connected(&t);
 	t.hole = 1400;
-	write_all(&t, 200000);
+	pair_write(&t, 200000);
 	until(&t, 200000);
 	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);
 	for (unsigned i = 1; i <= 59; i++) {
-		write_all(&t, 20000);
+		pair_write(&t, 20000);
 		run(&t, 10 * SEC);
 	}
 	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);
 	for (unsigned i = 0; i < 3; i++) {
-		write_all(&t, 20000);
+		pair_write(&t, 20000);
 		run(&t, 10 * SEC);
 	}
 	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 4);
@@ -210,7 +195,7 @@ static void a_hole_is_tried_again_once_in_the_interval(void **state)
 	/* The path is mended. */
 	t.hole = 0;
 	for (unsigned i = 0; i < 62; i++) {
-		write_all(&t, 20000);
+		pair_write(&t, 20000);
 		run(&t, 10 * SEC);
 	}
 	assert_int_equal(mss(&t), WHOLE - 12);
@@ -228,7 +213,7 @@ static void other_connections_of_the_path_are_spared(void **state)
 		struct pair t;
 		connected(&t);
 		t.hole = hole[i][0];
-		write_all(&t, 100000);
+		pair_write(&t, 100000);
 		until(&t, 100000);
 		struct tern_conn first[2] = {t.side[0].conn, t.side[1].conn};
 		struct tern_connect_opts opts = {.remote = {t.side[1].addr, PAIR_PORT}};
@@ -239,7 +224,7 @@ static void other_connections_of_the_path_are_spared(void **state)
 			0);
 		assert_int_equal(mss(&t), hole[i][1]);
 		uint64_t timeouts = counted(&t, TERN_COUNT_TcpExtTCPTimeouts);
-		write_all(&t, 100000);
+		pair_write(&t, 100000);
 		until(&t, 100000);
 		assert_true(i || counted(&t, TERN_COUNT_TcpExtTCPTimeouts) == timeouts);
 		tern_tcp_abort(t.side[0].stack, first[0]);
@@ -255,7 +240,7 @@ static void the_path_is_remembered(void **state)
 	struct pair t;
 	connected(&t);
 	t.hole = 1400;
-	write_all(&t, 100000);
+	pair_write(&t, 100000);
 	until(&t, 100000);
 	assert_int_equal(tern_tcp_abort(t.side[0].stack, t.side[0].conn), 0);
 	run(&t, 300 * SEC);
@@ -294,14 +279,14 @@ static void what_is_tried_is_never_more_than_the_path(void **state)
 	(void)state;
 	struct pair t;
 	connected(&t);
-	set(&t, "tcp_probe_interval", 60);
+	pair_set(&t, "tcp_probe_interval", 60);
 	t.hole = 1200;
-	write_all(&t, 100000);
+	pair_write(&t, 100000);
 	until(&t, 100000);
 	struct tcb *tcb = tern_tcb_of(tern_stack_tcp_const(t.side[0].stack), t.side[0].conn);
 	tern_path_too_big(tern_stack_tcp(t.side[0].stack)->ip, tcb->path, 1000);
 	for (unsigned i = 0; i < 100; i++) {
-		write_all(&t, 20000);
+		pair_write(&t, 20000);
 		run(&t, SEC);
 	}
 	assert_int_equal(counted(&t, TERN_COUNT_TcpExtTCPMTUPFail), 2);

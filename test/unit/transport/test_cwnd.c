@@ -1,45 +1,11 @@
 /* The congestion window that is not used (RFC 5681 4.1, RFC 7661), and which algorithm minds it. */
 #include "pair.h"
 
-static uint8_t data[1 << 20];
-
-static void set(struct pair *t, const char *name, int64_t value)
-{
-	for (unsigned k = 0; k < 2; k++)
-		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
-}
-
 static void open_pair(struct pair *t, int64_t algorithm)
 {
 	pair_open(t, &(struct pair_setup){.delay = 10 * MSEC});
-	set(t, "tcp_congestion_control", algorithm);
+	pair_set(t, "tcp_congestion_control", algorithm);
 	pair_connect(t);
-}
-
-static void write_all(struct pair *t, size_t n)
-{
-	assert_true(n <= sizeof data);
-	assert_int_equal(tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_SNDBUF,
-				 sizeof data),
-		0);
-	assert_int_equal(tern_tcp_write(t->side[0].stack, t->side[0].conn, data, n), n);
-}
-
-/* Side 1 reads whatever comes while ns pass. */
-static void run(struct pair *t, uint64_t ns)
-{
-	static uint8_t sink[1 << 16];
-	uint64_t end = t->now + ns;
-	while (pair_step(t, end))
-		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
-			;
-}
-
-static void until_acknowledged(struct pair *t)
-{
-	run(t, MSEC);
-	while (pair_info(t, 0).unacked || pair_info(t, 0).unsent)
-		run(t, MSEC);
 }
 
 static uint32_t cwnd(const struct pair *t)
@@ -55,8 +21,8 @@ static void a_trickle_does_not_grow_it(void **state)
 		open_pair(&t, k);
 		uint32_t initial = cwnd(&t);
 		for (unsigned i = 0; i < 100; i++) {
-			write_all(&t, 2000);
-			run(&t, 25 * MSEC);
+			pair_write(&t, 2000);
+			pair_run_reading(&t, 25 * MSEC);
 		}
 		assert_int_equal(cwnd(&t), initial);
 		pair_close(&t);
@@ -69,8 +35,8 @@ static void a_full_window_does(void **state)
 	for (int64_t k = 0; tern_congestion_name((unsigned)k); k++) {
 		struct pair t;
 		open_pair(&t, k);
-		write_all(&t, 500000);
-		run(&t, 900 * MSEC);
+		pair_write(&t, 500000);
+		pair_run_reading(&t, 900 * MSEC);
 		assert_true(cwnd(&t) > 150000);
 		pair_close(&t);
 	}
@@ -85,15 +51,15 @@ static void an_idle_time_ends_it(void **state)
 	for (unsigned wanted = 0; wanted < 2; wanted++) {
 		for (uint64_t pause = 100; pause <= 5000; pause *= 7) {
 			open_pair(&t, 0);
-			set(&t, "tcp_slow_start_after_idle", wanted);
+			pair_set(&t, "tcp_slow_start_after_idle", wanted);
 			uint32_t initial = cwnd(&t);
-			write_all(&t, 500000);
-			until_acknowledged(&t);
+			pair_write(&t, 500000);
+			pair_run_acknowledged(&t);
 			uint32_t grown = cwnd(&t);
 			assert_true(grown > 3 * initial);
-			run(&t, pause * MSEC);
-			write_all(&t, 1);
-			run(&t, MSEC);
+			pair_run_reading(&t, pause * MSEC);
+			pair_write(&t, 1);
+			pair_run_reading(&t, MSEC);
 			assert_int_equal(cwnd(&t), wanted && pause > 200 ? initial : grown);
 			pair_close(&t);
 		}
@@ -107,12 +73,12 @@ static void what_is_not_needed_goes_by_and_by(void **state)
 	struct pair t;
 	open_pair(&t, 0);
 	uint32_t initial = cwnd(&t);
-	write_all(&t, 500000);
-	until_acknowledged(&t);
+	pair_write(&t, 500000);
+	pair_run_acknowledged(&t);
 	uint32_t grown = cwnd(&t), last = grown;
 	for (unsigned i = 0; i < 100; i++) {
-		write_all(&t, 20000);
-		run(&t, 50 * MSEC);
+		pair_write(&t, 20000);
+		pair_run_reading(&t, 50 * MSEC);
 		/* Where half of it is in use, slow start grows it again. */
 		assert_true(cwnd(&t) <= last || cwnd(&t) <= 3 * 20000);
 		assert_true(cwnd(&t) >= last / 2);
@@ -150,12 +116,12 @@ static void algorithms_are_chosen_by_setting_and_by_option(void **state)
 	assert_int_equal(algorithm(&t), tern_congestion_number("reno"));
 	assert_int_equal(choose(&t, 2), TERN_ERANGE);
 	/* In the middle of it, too. */
-	write_all(&t, 300000);
+	pair_write(&t, 300000);
 	for (unsigned i = 0; i < 40; i++) {
-		run(&t, 7 * MSEC);
+		pair_run_reading(&t, 7 * MSEC);
 		assert_int_equal(choose(&t, i & 1), 0);
 	}
-	run(&t, SEC);
+	pair_run_reading(&t, SEC);
 	assert_int_equal(pair_info(&t, 1).rcv_nxt - pair_info(&t, 1).irs - 1, 300000);
 	pair_close(&t);
 }

@@ -2,47 +2,25 @@
 #include "pair.h"
 #include "transport/tcp/tcp.h"
 
-static uint8_t data[1 << 20];
-
-static void set(struct pair *t, const char *name, int64_t value)
+static void connected_with(struct pair *t, const char *algorithm, int64_t forget, uint64_t delay)
 {
-	for (unsigned k = 0; k < 2; k++)
-		assert_int_equal(tern_set(t->side[k].stack, name, value), 0);
+	pair_open(t, &(struct pair_setup){.delay = delay});
+	pair_set(t, "tcp_slow_start_after_idle", forget);
+	pair_set(t, "tcp_congestion_control", tern_congestion_number(algorithm));
+	pair_connect(t);
 }
 
 static void connected(struct pair *t, int64_t forget, uint64_t delay)
 {
-	pair_open(t, &(struct pair_setup){.delay = delay});
-	set(t, "tcp_slow_start_after_idle", forget);
-	set(t, "tcp_congestion_control", tern_congestion_number("reno"));
-	pair_connect(t);
-	assert_int_equal(tern_tcp_option_set(t->side[0].stack, t->side[0].conn, TERN_TCP_SNDBUF,
-				 sizeof data),
-		0);
-}
-
-static void run(struct pair *t, uint64_t ns)
-{
-	static uint8_t sink[1 << 16];
-	uint64_t end = t->now + ns;
-	while (pair_step(t, end))
-		while (tern_tcp_read(t->side[1].stack, t->side[1].conn, sink, sizeof sink) > 0)
-			;
-}
-
-static void write_all(struct pair *t, size_t n)
-{
-	assert_int_equal(tern_tcp_write(t->side[0].stack, t->side[0].conn, data, n), n);
+	connected_with(t, "reno", forget, delay);
 }
 
 /* Writes so much; how long, in ms, until all of it is acknowledged. */
 static uint64_t send(struct pair *t, size_t n)
 {
 	uint64_t began = t->now;
-	write_all(t, n);
-	run(t, MSEC);
-	while (pair_info(t, 0).unacked || pair_info(t, 0).unsent)
-		run(t, MSEC);
+	pair_write(t, n);
+	pair_run_acknowledged(t);
 	return (t->now - began) / MSEC;
 }
 
@@ -66,24 +44,24 @@ static void an_unused_window_is_kept_for_five_minutes(void **state)
 	send(&t, 500000);
 	uint32_t grown = cwnd(&t), want = grown;
 	assert_true(grown > 8 * initial);
-	run(&t, 295 * SEC);
+	pair_run_reading(&t, 295 * SEC);
 	send(&t, 1000);
 	assert_int_equal(cwnd(&t), grown);
 	for (unsigned i = 0; i < 8; i++) {
-		run(&t, 300 * SEC);
+		pair_run_reading(&t, 300 * SEC);
 		send(&t, 1000);
 		want = want / 2 > initial ? want / 2 : initial;
 		assert_int_equal(cwnd(&t), want);
 	}
 	assert_true(pair_info(&t, 0).ssthresh >= grown / 4 * 3);
 	/* Then nothing need be remembered. */
-	run(&t, 5 * SEC);
+	pair_run_reading(&t, 5 * SEC);
 	assert_null(tcb(&t)->side);
 	pair_close(&t);
 	/* All at once, too. */
 	connected(&t, 0, 10 * MSEC);
 	send(&t, 500000);
-	run(&t, 650 * SEC);
+	pair_run_reading(&t, 650 * SEC);
 	send(&t, 1000);
 	assert_int_equal(cwnd(&t), grown / 2 / 2);
 	pair_close(&t);
@@ -96,7 +74,7 @@ static void by_default_it_is_gone_after_an_rto(void **state)
 	connected(&t, 1, 10 * MSEC);
 	uint32_t initial = cwnd(&t);
 	send(&t, 500000);
-	run(&t, 5 * SEC);
+	pair_run_reading(&t, 5 * SEC);
 	send(&t, 1000);
 	assert_int_equal(cwnd(&t), initial);
 	pair_close(&t);
@@ -122,7 +100,7 @@ static void only_a_validated_window_grows(void **state)
 	struct pair t;
 	connected(&t, 0, 10 * MSEC);
 	send(&t, 500000);
-	run(&t, 2 * SEC);
+	pair_run_reading(&t, 2 * SEC);
 	uint32_t grown = cwnd(&t);
 	tcb(&t)->ssthresh = 2 * grown;
 	for (unsigned i = 0; i < 20; i++) {
@@ -141,13 +119,11 @@ static void only_a_validated_window_grows(void **state)
 /* Loses one segment of a burst; the window afterwards. */
 static uint32_t after_a_loss(struct pair *t, size_t burst)
 {
-	write_all(t, burst);
+	pair_write(t, burst);
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(pair_collect_side(t, 0));
 	assert_true(pair_drop(t, 1));
-	run(t, MSEC);
-	while (pair_info(t, 0).unacked || pair_info(t, 0).unsent)
-		run(t, MSEC);
+	pair_run_acknowledged(t);
 	assert_false(pair_info(t, 0).recovering);
 	return cwnd(t);
 }
@@ -156,19 +132,22 @@ static uint32_t after_a_loss(struct pair *t, size_t burst)
 static void a_loss_out_of_an_unused_window_leaves_half_of_what_was_used(void **state)
 {
 	(void)state;
-	struct pair t;
-	connected(&t, 0, 10 * MSEC);
-	set(&t, "tcp_pacing", 0);
-	send(&t, 500000);
-	run(&t, 2 * SEC);
-	uint32_t grown = cwnd(&t), used = 30 * 1448;
-	for (unsigned i = 0; i < 5; i++)
-		send(&t, used);
-	assert_int_equal(cwnd(&t), grown);
-	/* Less than that is in flight when it happens. */
-	uint32_t left = after_a_loss(&t, 20 * 1448);
-	assert_in_range(left, (used - 4 * 1448) / 2, (used - 1448) / 2);
-	pair_close(&t);
+	static const char *const algorithms[] = {"reno", "cubic"};
+	for (size_t k = 0; k < 2; k++) {
+		struct pair t;
+		connected_with(&t, algorithms[k], 0, 10 * MSEC);
+		pair_set(&t, "tcp_pacing", 0);
+		send(&t, 500000);
+		pair_run_reading(&t, 2 * SEC);
+		uint32_t grown = cwnd(&t), used = 30 * 1448;
+		for (unsigned i = 0; i < 5; i++)
+			send(&t, used);
+		assert_int_equal(cwnd(&t), grown);
+		/* Less than that is in flight when it happens. */
+		uint32_t left = after_a_loss(&t, 20 * 1448);
+		assert_in_range(left, (used - 4 * 1448) / 2, (used - 1448) / 2);
+		pair_close(&t);
+	}
 }
 
 static void pipe_ack_is_of_late(void **state)
@@ -180,7 +159,7 @@ static void pipe_ack_is_of_late(void **state)
 	const struct pipe_ack *p = &tcb(&t)->side->use.pipe;
 	assert_true(p->most[0] >= 14480 / 3 * 2 && p->most[0] <= 14480);
 	for (unsigned i = 0; i < 30; i++) {
-		run(&t, 50 * MSEC);
+		pair_run_reading(&t, 50 * MSEC);
 		send(&t, 100);
 	}
 	assert_true(p->most[0] <= 100 && p->most[1] <= 100);
@@ -198,7 +177,7 @@ static void pieces_of_a_film_arrive_sooner(void **state)
 		for (unsigned i = 0; i < 10; i++) {
 			uint64_t ms = send(&t, 400000);
 			took[forget] += i ? ms : 0;
-			run(&t, 4000 * MSEC - ms * MSEC);
+			pair_run_reading(&t, 4000 * MSEC - ms * MSEC);
 		}
 		pair_close(&t);
 	}
