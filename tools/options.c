@@ -65,28 +65,32 @@ static int take_device(struct options *o, const char *kind, const char *name)
 	return -1;
 }
 
-/* What is no address is told now, not when it is used. */
-static int take_address(const struct options *o, const char *name, const char *value, bool prefix,
-	const char **out)
+int tern_options_address(const char *command, const char *what, const char *value)
 {
 	struct tern_addr addr;
-	unsigned len;
-	int rc = prefix ? tern_cidr_parse(value, &addr, &len) : tern_addr_parse(value, &addr);
-	*out = value;
-	if (rc == 0)
+	if (tern_addr_parse(value, &addr) == 0)
 		return 1;
-	fprintf(stderr, "%s: %s: \"%s\" is not an address%s\n", o->command, name, value,
-		prefix ? " and the length of its prefix" : "");
+	fprintf(stderr, "%s: %s: \"%s\" is not an address\n", command, what, value);
 	return -1;
 }
 
-static int take_name(struct options *o, const char *value)
+int tern_options_cidr(const char *command, const char *what, const char *value)
+{
+	struct tern_addr addr;
+	unsigned prefix_len;
+	if (tern_cidr_parse(value, &addr, &prefix_len) == 0)
+		return 1;
+	fprintf(stderr, "%s: %s: \"%s\" is not an address and the length of its prefix\n", command,
+		what, value);
+	return -1;
+}
+
+int tern_options_name(const char *command, const char *what, const char *name)
 {
 	char why[200];
-	o->name = value;
-	if (tern_control_name_check(value, why, sizeof why) == 0)
+	if (tern_control_name_check(name, why, sizeof why) == 0)
 		return 1;
-	fprintf(stderr, "%s: --name: %s\n", o->command, why);
+	fprintf(stderr, "%s: %s: %s\n", command, what, why);
 	return -1;
 }
 
@@ -191,11 +195,14 @@ int tern_options_take(struct options *o, int option, const char *value)
 	case OPTION_TUN:
 		return take_device(o, "tun", value);
 	case OPTION_ADDR:
-		return take_address(o, "--addr", value, true, &o->addr);
+		o->addr = value;
+		return tern_options_cidr(o->command, "--addr", value);
 	case OPTION_KERNEL_ADDR:
-		return take_address(o, "--kernel-addr", value, true, &o->host.device.kernel_addr);
+		o->host.device.kernel_addr = value;
+		return tern_options_cidr(o->command, "--kernel-addr", value);
 	case OPTION_GATEWAY:
-		return take_address(o, "--gateway", value, false, &o->host.gateway);
+		o->host.gateway = value;
+		return tern_options_address(o->command, "--gateway", value);
 	case OPTION_MTU:
 		rc = tern_options_number(o, "--mtu", value, 68, 65535, &n);
 		o->host.device.mtu = (uint32_t)n;
@@ -214,7 +221,8 @@ int tern_options_take(struct options *o, int option, const char *value)
 		o->host.budget = (size_t)n << 20;
 		return rc;
 	case OPTION_NAME:
-		return take_name(o, value);
+		o->name = value;
+		return tern_options_name(o->command, "--name", value);
 	case OPTION_COOKIE_KEY:
 		return take_cookie_key(o, value);
 	case OPTION_PCAP:

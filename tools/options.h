@@ -70,6 +70,12 @@ enum {
 /* Their lines for --help. */
 extern const char tern_options_help[];
 
+/* What is no address, no address and length of a prefix, or cannot be a stack's name is told at
+ * once on stderr, as "command: what: ...": 1, or -1 for bad usage. */
+int tern_options_address(const char *command, const char *what, const char *value);
+int tern_options_cidr(const char *command, const char *what, const char *value);
+int tern_options_name(const char *command, const char *what, const char *name);
+
 #define OPTIONS_SETTINGS_MAX 32
 
 struct options {

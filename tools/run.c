@@ -63,16 +63,6 @@ static int take_dns(struct command *c, const char *value)
 	return -1;
 }
 
-static int take_stack(struct command *c, const char *value)
-{
-	char why[200];
-	c->stack = value;
-	if (tern_control_name_check(value, why, sizeof why) == 0)
-		return 1;
-	fprintf(stderr, "run: --stack: %s\n", why);
-	return -1;
-}
-
 static int take(struct command *c, int opt, const char *value)
 {
 	int rc = tern_options_take(&c->run.options, opt, value);
@@ -89,7 +79,8 @@ static int take(struct command *c, int opt, const char *value)
 	case OPTION_DNS:
 		return take_dns(c, value);
 	case OPTION_STACK:
-		return take_stack(c, value);
+		c->stack = value;
+		return tern_options_name("run", "--stack", value);
 	case 'h':
 		help();
 		return 0;

@@ -80,13 +80,8 @@ static int parse(struct up *up, int argc, char **argv)
 			return rc;
 	if (optind + 1 == argc && !up->run.options.name)
 		up->run.options.name = argv[optind++];
-	if (optind == argc && up->run.options.name) {
-		char why[200];
-		if (tern_control_name_check(up->run.options.name, why, sizeof why) == 0)
-			return 1;
-		fprintf(stderr, "up: %s\n", why);
-		return -1;
-	}
+	if (optind == argc && up->run.options.name)
+		return tern_options_name("up", "NAME", up->run.options.name);
 	fprintf(stderr, "up: wants one name for the stack; see `tern up --help`\n");
 	return -1;
 }
@@ -325,9 +320,8 @@ int tern_command_down(int argc, char **argv)
 		return asked ? 0 : EXIT_USAGE;
 	}
 	int process;
-	char why[200];
-	if (tern_control_name_check(argv[1], why, sizeof why) != 0)
-		return fprintf(stderr, "down: %s\n", why), EXIT_USAGE;
+	if (tern_options_name("down", "NAME", argv[1]) < 0)
+		return EXIT_USAGE;
 	json_t *result = find_process(argv[1], &process)
 				 ? tern_control_ask("down", argv[1], "down", NULL, NULL)
 				 : NULL;

@@ -69,18 +69,6 @@ static int take_number(struct setup *s, int opt, const char *value)
 	}
 }
 
-static int take_address(struct setup *s, int side, const char *value)
-{
-	struct tern_addr addr;
-	unsigned prefix_len;
-	s->device[side].kernel_addr = value;
-	if (tern_cidr_parse(value, &addr, &prefix_len) == 0)
-		return 1;
-	fprintf(stderr, "wire: --addr-%c: \"%s\" is not an address and the length of its prefix\n",
-		'a' + side, value);
-	return -1;
-}
-
 /* 1 to go on, 0 when all is said, -1 for bad usage. */
 static int take(struct setup *s, int opt, const char *value)
 {
@@ -97,7 +85,9 @@ static int take(struct setup *s, int opt, const char *value)
 		return take_number(s, opt, value);
 	case OPTION_ADDR_A:
 	case OPTION_ADDR_B:
-		return take_address(s, opt - OPTION_ADDR_A, value);
+		s->device[opt - OPTION_ADDR_A].kernel_addr = value;
+		return tern_options_cidr("wire", opt == OPTION_ADDR_A ? "--addr-a" : "--addr-b",
+			value);
 	case OPTION_NO_OFFLOAD:
 		s->device[0].no_offload = s->device[1].no_offload = true;
 		return 1;
