@@ -204,6 +204,7 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 	tern_holes_changed(tcp, tcb);
 	tern_sack_touched(side, r.lo);
 	tern_late_hole(tcb);
+	tern_window_held(tcp, tcb);
 	tern_timer_busy(tcp, tcb);
 	return CONTINUE;
 }

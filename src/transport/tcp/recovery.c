@@ -31,12 +31,40 @@ uint32_t tern_recovery_ssthresh(struct tcb *tcb)
 
 /* --- fast recovery by the scoreboard ------------------------------------------------------ */
 
+/* Bytes sent after the first that is lost and delivered before it. */
+static uint32_t delivered_since(const struct scoreboard *b)
+{
+	uint32_t i = 0, bytes = 0;
+	while (i < b->count && !(board_at_const(b, i)->flags & XMIT_LOST))
+		i++;
+	if (i == b->count)
+		return 0;
+	for (uint64_t at = board_at_const(b, i)->at; i < b->count; i++) {
+		const struct xmit *x = board_at_const(b, i);
+		if (x->flags & XMIT_SACKED && x->at >= at)
+			bytes += seq_diff(board_end(b, i), x->lo);
+	}
+	return bytes;
+}
+
+/*
+ * Where the path reorders, a loss is known for one only after the reordering window. What slow
+ * start has added meanwhile it would not have added had it known: what the path carried is less.
+ */
+static void take_back_growth(struct tcb *tcb)
+{
+	if (tcb->cwnd >= tcb->ssthresh || !tern_rack_reorders(tcb))
+		return;
+	tcb->cwnd -= at_most(delivered_since(&tcb->side->rec.board), tcb->cwnd / 2);
+}
+
 /* RFC 6675 5 (4), RFC 9937 6.2. */
 static void enter(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
 {
 	struct tcb_side *side = tcb->side;
 	bool counted = !side->rec.rack.reordered && tern_rack_threshold(tcb);
 	tern_undo_begin(tcb);
+	take_back_growth(tcb);
 	tcb->ssthresh = tern_recovery_ssthresh(tcb);
 	side->mode = RECOVERY_FAST;
 	side->recover = tcb->snd.nxt;

@@ -114,8 +114,9 @@ struct tcb_side {
 	tern_seq rcv_up, snd_up; /* last urgent number (RFC 6093: the byte before the pointer's) */
 	tern_seq fin_seq;
 	uint32_t drs_rtt;        /* us: the receiver's own idea of the RTT; 0 none */
-	uint32_t drs_copied;     /* bytes the application took in the last round */
-	uint32_t drs_taken;      /* in this one */
+	uint32_t drs_copied;     /* most bytes that a round brought */
+	uint32_t drs_taken;      /* that the application took in this one */
+	uint32_t drs_held;       /* beyond a hole when it began */
 	tern_seq small_end;      /* after the last segment of new data that was not full */
 	uint32_t flight_sent;    /* in flight after we last sent new data */
 	uint32_t dup_window;     /* flight_sent when the first duplicate ACK came */

@@ -334,6 +334,8 @@ void tern_sack_touched(struct tcb_side *side, tern_seq at);
 uint16_t tern_window_field(struct tcp *tcp, struct tcb *tcb, bool syn);
 /* The application took bytes: tune the buffer, and offer the room if that is worth an ACK. */
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
+/* Bytes came that lie beyond a hole: tune the buffer. */
+void tern_window_held(struct tcp *tcp, struct tcb *tcb);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
 /* The smallest window scale with which tcp_rmem_max can be offered, or TCP_WINDOW_CLAMP (0: none)

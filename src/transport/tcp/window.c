@@ -105,16 +105,25 @@ void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_
 		side->drs_rtt += (us - side->drs_rtt) / 8;
 }
 
+/* What a round brought and the application has read, or could not yet. */
+static uint32_t brought(const struct tcb_side *side)
+{
+	uint32_t now = side->drs_taken + side->ranges.bytes;
+	return now > side->drs_held ? now - side->drs_held : 0;
+}
+
 /*
- * A round's worth of reading says what the path can carry in one RTT: hold twice that. What is
- * offered now is used a round trip on, when a sender that doubles has twice as much under way, and
- * doubles again: while rounds bring more and more, hold up to four times.
+ * What a round brings says what the path can carry in one RTT: hold twice that. What is offered now
+ * is used a round trip on, when a sender that doubles has twice as much under way, and doubles
+ * again: while rounds bring more and more, hold up to four times. What lies beyond a hole is in the
+ * window and no longer under way.
  */
 static uint32_t worth_holding(const struct tcb *tcb, uint32_t most)
 {
 	const struct tcb_side *side = tcb->side;
-	uint64_t taken = side->drs_taken, more = 2 * (taken - side->drs_copied);
-	uint64_t want = 2 * (taken + (more < taken ? more : taken)) + 16u * tcb->adv_mss;
+	uint64_t now = brought(side), more = 2 * (now - side->drs_copied);
+	uint64_t want = 2 * (now + (more < now ? more : now)) + 16u * tcb->adv_mss;
+	want += side->ranges.bytes;
 	return want < most ? (uint32_t)want : most;
 }
 
@@ -124,13 +133,14 @@ static void end_round(struct tcp *tcp, struct tcb *tcb)
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
 	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED) &&
 		    !core_pressed(tcp->core);
-	if (tune && side->drs_taken > side->drs_copied) {
+	if (tune && brought(side) > side->drs_copied) {
 		uint32_t want = worth_holding(tcb, most);
 		if (want > tcb->rcvbuf)
 			tcb->rcvbuf = want;
-		side->drs_copied = side->drs_taken;
+		side->drs_copied = brought(side);
 	}
 	side->drs_taken = 0;
+	side->drs_held = side->ranges.bytes;
 	side->drs_at = tcp->core->now;
 }
 
@@ -143,6 +153,11 @@ static void tune(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 	uint64_t rtt = side->drs_rtt ? side->drs_rtt : tcb->srtt;
 	if (rtt && tcp->core->now - side->drs_at >= rtt * 1000)
 		end_round(tcp, tcb);
+}
+
+void tern_window_held(struct tcp *tcp, struct tcb *tcb)
+{
+	tune(tcp, tcb, 0);
 }
 
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)

@@ -89,6 +89,27 @@ static void what_overtakes_opens_the_window_once_the_path_reorders(void **state)
 	peer_close(&p);
 }
 
+/* While a loss waits for the reordering window slow start goes on; when it is known, half of what
+ * was in flight before that is what is left. */
+static void what_slow_start_added_while_a_loss_waited_is_taken_back(void **state)
+{
+	(void)state;
+	struct peer p;
+	send_ten(&p);
+	score_ack(&p, 0, BLOCKS({9 * MSS, 10 * MSS}));
+	score_ack_only(&p, 10 * MSS); /* the path reorders */
+	peer_drain(&p);
+	peer_wait(&p, RTT);
+	uint32_t before = peer_info(&p).cwnd;
+	score_ack(&p, 10 * MSS, BLOCKS({11 * MSS, 21 * MSS}));
+	assert_false(peer_info(&p).recovering);
+	assert_int_equal(peer_info(&p).cwnd, before + 10 * MSS);
+	peer_ignore(&p, RTT / 2);
+	assert_true(peer_info(&p).recovering);
+	assert_int_equal(peer_info(&p).ssthresh, before / 2);
+	peer_close(&p);
+}
+
 /* Step 4: a D-SACK a round trip widens the window, up to the smoothed RTT. */
 static void duplicates_widen_the_reordering_window_once_a_round(void **state)
 {
@@ -316,6 +337,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_reorders_is_given_time),
 		cmocka_unit_test(how_far_things_overtake_is_told),
 		cmocka_unit_test(what_overtakes_opens_the_window_once_the_path_reorders),
+		cmocka_unit_test(what_slow_start_added_while_a_loss_waited_is_taken_back),
 		cmocka_unit_test(duplicates_widen_the_reordering_window_once_a_round),
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
 		cmocka_unit_test(an_ack_too_soon_for_a_retransmission_proves_nothing),

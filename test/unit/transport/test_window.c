@@ -439,6 +439,32 @@ static void a_reader_who_does_not_read_is_given_no_larger_buffer(void **state)
 	pair_close(&t);
 }
 
+/* Text of the peer's, the first byte of which is missing. */
+static void say_beyond_a_hole(struct peer *p, uint32_t from, uint32_t to)
+{
+	static const char text[1000];
+	for (uint32_t off = from; off < to; off += sizeof text)
+		peer_say(p, TCP_ACK, 1 + off, text, sizeof text);
+	peer_drain(p);
+}
+
+/* What the program cannot read for a hole was brought all the same: while one is mended, or where
+ * the path reorders and there always is one, the window goes on growing. */
+static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with(&p, &plain);
+	peer_tcb(&p)->srtt = 100000;
+	uint32_t before = peer_info(&p).rcvbuf;
+	say_beyond_a_hole(&p, 0, 50000);
+	peer_wait(&p, 100 * MSEC);
+	say_beyond_a_hole(&p, 50000, 51000);
+	assert_true(peer_info(&p).rcvbuf > before);
+	assert_true(peer_info(&p).rcvbuf >= 2 * 51000 + 51000); /* twice, and what is held */
+	peer_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,6 +484,7 @@ int main(void)
 		cmocka_unit_test(slow_start_is_not_held_back_by_the_window),
 		cmocka_unit_test(a_buffer_the_program_fixed_is_not_tuned),
 		cmocka_unit_test(a_reader_who_does_not_read_is_given_no_larger_buffer),
+		cmocka_unit_test(what_lies_beyond_a_hole_makes_the_buffer_grow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
