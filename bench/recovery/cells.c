@@ -62,10 +62,12 @@ static void spec_of(const struct cell *cell, char *out, size_t size)
 		[IMPAIR_EARLY] = "reorder=5%",
 	};
 	const char *spec = specs[cell->impairment];
+	unsigned long rtt_us = (unsigned long)(cell_paths[cell->path].rtt / 1000);
 	if (cell->impairment == IMPAIR_LATE) /* by a quarter of the RTT */
-		snprintf(out, size, "%s/%luus", spec,
-			(unsigned long)(cell_paths[cell->path].rtt / 4000));
-	else /* early: by half of it, the whole way */
+		snprintf(out, size, "%s/%luus", spec, rtt_us / 4);
+	else if (cell->impairment == IMPAIR_EARLY) /* by half of it, the whole way */
+		snprintf(out, size, "delay=%luus,%s", rtt_us / 2, spec);
+	else
 		snprintf(out, size, "%s", spec);
 }
 

@@ -206,6 +206,15 @@ static void progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 	}
 }
 
+/*
+ * In a recovery most of what arrives has been sent again and cannot be timed (RFC 6298 3). On a
+ * path that reorders, what can is what overtook it: too fast.
+ */
+static bool overtook(const struct tcb *tcb)
+{
+	return tcb->side->mode == RECOVERY_FAST && tcb->side->rec.rack.reordered;
+}
+
 static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
 	const struct ack_info *ack)
 {
@@ -218,7 +227,7 @@ static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 	if (ack->acked)
 		side->rec.tlp.due = false;
 	tern_tlp_ack(tcp, tcb, &d, seg->ack);
-	if (d.rtt && !ack->rtt)
+	if (d.rtt && !ack->rtt && !overtook(tcb))
 		tern_rtt_take(tcp, tcb, d.rtt);
 	progress(tcp, tcb, ack, &d);
 	if (!ack->acked)

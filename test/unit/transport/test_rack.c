@@ -110,6 +110,32 @@ static void what_slow_start_added_while_a_loss_waited_is_taken_back(void **state
 	peer_close(&p);
 }
 
+/* Most of what arrives in a recovery was sent again; what was not, and overtook it, is no measure.
+ */
+static void what_overtakes_a_recovery_is_not_timed(void **state)
+{
+	(void)state;
+	struct peer p;
+	send_ten(&p);
+	score_ack(&p, 0, BLOCKS({9 * MSS, 10 * MSS}));
+	score_ack_only(&p, 10 * MSS); /* the path reorders */
+	peer_drain(&p);
+	peer_wait(&p, RTT);
+	score_ack(&p, 10 * MSS, BLOCKS({15 * MSS, 18 * MSS}));
+	peer_ignore(&p, RTT / 2);
+	assert_true(peer_info(&p).recovering);
+	score_write(&p, 10);
+	score_ack(&p, 10 * MSS, BLOCKS({15 * MSS, 20 * MSS}));
+	peer_drain(&p);
+	uint32_t rtt = peer_info(&p).rtt_us;
+	peer_wait(&p, RTT / 2);
+	uint32_t last = peer_info(&p).snd_nxt - p.ack;
+	score_ack(&p, 10 * MSS, BLOCKS({15 * MSS, 20 * MSS}, {last - MSS, last}));
+	assert_true(peer_info(&p).recovering);
+	assert_int_equal(peer_info(&p).rtt_us, rtt);
+	peer_close(&p);
+}
+
 /* Step 4: a D-SACK a round trip widens the window, up to the smoothed RTT. */
 static void duplicates_widen_the_reordering_window_once_a_round(void **state)
 {
@@ -338,6 +364,7 @@ int main(void)
 		cmocka_unit_test(how_far_things_overtake_is_told),
 		cmocka_unit_test(what_overtakes_opens_the_window_once_the_path_reorders),
 		cmocka_unit_test(what_slow_start_added_while_a_loss_waited_is_taken_back),
+		cmocka_unit_test(what_overtakes_a_recovery_is_not_timed),
 		cmocka_unit_test(duplicates_widen_the_reordering_window_once_a_round),
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
 		cmocka_unit_test(an_ack_too_soon_for_a_retransmission_proves_nothing),
