@@ -81,6 +81,29 @@ static void put_recovery(json_t *row, const struct tern_tcp_info *i)
 	put(row, "duplicates", i->duplicates);
 }
 
+/* What it has done so far. */
+static void put_tally(json_t *row, const struct tern_tcp_info *i)
+{
+	put(row, "bytes_acked", i->bytes_acked);
+	put(row, "bytes_received", i->bytes_received);
+	put(row, "bytes_sent", i->bytes_sent);
+	put(row, "bytes_resent", i->bytes_resent);
+	put(row, "segments_in", i->segments_in);
+	put(row, "segments_out", i->segments_out);
+	put(row, "text_segments_in", i->text_segments_in);
+	put(row, "text_segments_out", i->text_segments_out);
+	put(row, "beyond_holes", i->beyond_holes);
+	put(row, "busy_us", i->busy_us);
+	put(row, "window_limited_us", i->window_limited_us);
+	put(row, "buffer_limited_us", i->buffer_limited_us);
+	if (i->sent_age != TERN_NEVER)
+		put(row, "sent_us", i->sent_age / 1000);
+	if (i->text_age != TERN_NEVER)
+		put(row, "text_us", i->text_age / 1000);
+	if (i->pacing_rate)
+		put(row, "pacing_rate", i->pacing_rate);
+}
+
 static void put_standstill(json_t *row, const struct tern_tcp_info *i)
 {
 	put_flag(row, "orphan", i->orphan);
@@ -113,6 +136,7 @@ static json_t *connection(const struct tern_tcp_info *i)
 	put_queues(row, i);
 	put_view(row, i);
 	put_recovery(row, i);
+	put_tally(row, i);
 	put_standstill(row, i);
 	if (i->timer)
 		json_object_set_new(row, "timer",

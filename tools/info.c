@@ -21,9 +21,8 @@ static void print_one(FILE *out, const struct tern_tcp_info *info)
 	fprintf(out, " cwnd:%" PRIu32, info->cwnd / mss);
 	if (info->ssthresh != UINT32_MAX)
 		fprintf(out, " ssthresh:%" PRIu32, info->ssthresh / mss);
-	/* Sequence numbers count modulo 2^32, and the SYN is one of them. */
-	fprintf(out, " bytes_acked:%" PRIu32 " bytes_received:%" PRIu32,
-		info->snd_una - info->iss - 1, info->rcv_nxt - info->irs - 1);
+	fprintf(out, " bytes_acked:%" PRIu64 " bytes_received:%" PRIu64, info->bytes_acked,
+		info->bytes_received);
 	if (info->retransmits)
 		fprintf(out, " retrans:%" PRIu32 "/%" PRIu64, (info->resending + mss - 1) / mss,
 			info->retransmits);

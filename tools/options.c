@@ -253,6 +253,7 @@ uint64_t tern_options_epoch(void)
 static int configure(void *context, struct tern_stack *stack)
 {
 	struct options *o = context;
+	tern_set(stack, "tcp_keep_tally", 1); /* what people ask for is worth the memory here */
 	for (unsigned i = 0; i < o->settings_count && !o->complained; i++)
 		o->complained = set_one(o, stack, o->settings[i]) != 0;
 	if (o->cookie_shared)

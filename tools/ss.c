@@ -126,6 +126,50 @@ static void print_recovery(json_t *c, int64_t mss)
 		printf(" minrtt:%.3f", (double)row_number(c, "min_rtt_us") / 1000);
 }
 
+static void show_count(json_t *c, const char *name, const char *key)
+{
+	if (row_number(c, key))
+		printf(" %s:%" PRId64, name, row_number(c, key));
+}
+
+static void show_ms(json_t *c, const char *name, const char *key)
+{
+	if (json_object_get(c, key))
+		printf(" %s:%" PRId64, name, row_number(c, key) / 1000);
+}
+
+/* Of the time in which it was busy, a part, as ss shows it. */
+static void show_limited(json_t *c, const char *name, const char *key)
+{
+	int64_t part = row_number(c, key), busy = row_number(c, "busy_us");
+	if (part && busy)
+		printf(" %s:%" PRId64 "ms(%.1f%%)", name, part / 1000,
+			100.0 * (double)part / (double)busy);
+}
+
+/* What it has done so far: ss's words, in its order. */
+static void show_tally(json_t *c)
+{
+	show_count(c, "bytes_sent", "bytes_sent");
+	show_count(c, "bytes_retrans", "bytes_resent");
+	show_count(c, "bytes_acked", "bytes_acked");
+	show_count(c, "bytes_received", "bytes_received");
+	show_count(c, "segs_out", "segments_out");
+	show_count(c, "segs_in", "segments_in");
+	show_count(c, "data_segs_out", "text_segments_out");
+	show_count(c, "data_segs_in", "text_segments_in");
+	show_ms(c, "lastsnd", "sent_us");
+	show_ms(c, "lastrcv", "text_us");
+	show_ms(c, "lastack", "heard_us");
+	if (row_number(c, "pacing_rate"))
+		printf(" pacing_rate %" PRId64 "bps", 8 * row_number(c, "pacing_rate"));
+	if (row_number(c, "busy_us"))
+		printf(" busy:%" PRId64 "ms", row_number(c, "busy_us") / 1000);
+	show_limited(c, "rwnd_limited", "window_limited_us");
+	show_limited(c, "sndbuf_limited", "buffer_limited_us");
+	show_count(c, "rcv_ooopack", "beyond_holes");
+}
+
 static void show_info(json_t *c)
 {
 	int64_t mss = row_number(c, "mss"), cwnd = row_number(c, "cwnd");
@@ -158,6 +202,7 @@ static void show_info(json_t *c)
 	       " rcv_wnd:%" PRId64,
 		row_number(c, "unacked"), row_number(c, "unsent"), row_number(c, "retransmits"),
 		row_number(c, "snd_wnd"), row_number(c, "rcv_wnd"));
+	show_tally(c);
 }
 
 /* What is half-open, of how many, and for how long cookies that were sent are still good. */

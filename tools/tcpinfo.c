@@ -25,6 +25,44 @@ void tern_linux_listen_info(const struct tern_listen_info *info, struct tcp_info
 		.tcpi_sacked = info->backlog};
 }
 
+static uint32_t ms_of(uint64_t ns)
+{
+	uint64_t ms = ns / 1000000;
+	return ns == TERN_NEVER ? 0 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* What it has counted. Linux's limits are of no limit at first: ~0. */
+static void put_tally(const struct tern_tcp_info *i, struct tcp_info *out)
+{
+	out->tcpi_last_data_sent = ms_of(i->sent_age);
+	out->tcpi_last_data_recv = ms_of(i->text_age);
+	out->tcpi_last_ack_recv = ms_of(i->heard_age);
+	out->tcpi_total_retrans = (uint32_t)i->retransmits;
+	out->tcpi_pacing_rate = i->pacing_rate ? i->pacing_rate : UINT64_MAX;
+	out->tcpi_max_pacing_rate = UINT64_MAX;
+	out->tcpi_bytes_acked = i->bytes_acked;
+	out->tcpi_bytes_received = i->bytes_received;
+	out->tcpi_bytes_sent = i->bytes_sent;
+	out->tcpi_bytes_retrans = i->bytes_resent;
+	out->tcpi_segs_in = i->segments_in;
+	out->tcpi_segs_out = i->segments_out;
+	out->tcpi_data_segs_in = i->text_segments_in;
+	out->tcpi_data_segs_out = i->text_segments_out;
+	out->tcpi_busy_time = i->busy_us;
+	out->tcpi_rwnd_limited = i->window_limited_us;
+	out->tcpi_sndbuf_limited = i->buffer_limited_us;
+	out->tcpi_rcv_ooopack = i->beyond_holes;
+	out->tcpi_delivered_ce = i->marked;
+}
+
+/* Segments the peer has, the handshake's counted as one: those sent once less those under way. */
+static uint32_t delivered(const struct tern_tcp_info *i, const struct tcp_info *t)
+{
+	uint32_t under_way = t->tcpi_unacked - t->tcpi_sacked;
+	uint32_t once = i->text_segments_out - (uint32_t)i->retransmits;
+	return once > under_way ? once - under_way + 1 : 1;
+}
+
 void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 {
 	uint32_t mss = i->mss ? i->mss : 1;
@@ -58,8 +96,12 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_rttvar = i->rttvar_us;
 	out->tcpi_snd_ssthresh = i->ssthresh == UINT32_MAX ? INT32_MAX : i->ssthresh / mss;
 	out->tcpi_snd_cwnd = i->cwnd / mss;
-	out->tcpi_rcv_space = i->rcvbuf;
-	out->tcpi_total_retrans = (uint32_t)i->retransmits;
+	out->tcpi_rcv_rtt = i->rcv_rtt_us;
+	out->tcpi_rcv_space = i->rcv_space;
+	out->tcpi_rcv_ssthresh = i->rcv_wnd;
+	out->tcpi_probes = (uint8_t)(i->keepalive_probes ? i->keepalive_probes : i->unanswered);
 	out->tcpi_notsent_bytes = i->unsent;
 	out->tcpi_snd_wnd = i->snd_wnd;
+	put_tally(i, out);
+	out->tcpi_delivered = delivered(i, out);
 }

@@ -42,6 +42,7 @@ static void advance(struct arrival *a, struct ack_info *info)
 	tcb->flags = (tcb->flags & ~TCB_RETRANSMIT_DUE) | TCB_SYN_ACKED;
 	if (tcb->side) {
 		tcb->side->unmoved = 0;
+		tcb->side->tally.acked += info->acked - info->syn_acked;
 		tern_cc_advanced(tcb);
 		tern_cwv_acked(a->tcp, tcb, bytes);
 		if (tcb->side->records.count)

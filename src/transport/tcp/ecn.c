@@ -52,8 +52,10 @@ void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos)
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
-	core_add(tcp->core, TERN_COUNT_TcpExtTCPDeliveredCE,
-		(ack->acked + tcb->mss - 1) / tcb->mss);
+	uint32_t marked = (ack->acked + tcb->mss - 1) / tcb->mss;
+	core_add(tcp->core, TERN_COUNT_TcpExtTCPDeliveredCE, marked);
+	if (side)
+		side->tally.marked += marked;
 	if (!side || side->mode != RECOVERY_OPEN || ack->flight == 0)
 		return;
 	if (side->use.reducing && seq_leq(tcb->snd.una, side->use.reduced))

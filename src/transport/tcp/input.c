@@ -318,6 +318,7 @@ static step *const steps[] = {
 
 static void run_steps(struct arrival *a)
 {
+	uint32_t text = a->seg->data_len;
 	for (unsigned i = 0; i < sizeof steps / sizeof *steps && a->tcb; i++) {
 		struct verdict v = steps[i](a);
 		if (v.kind != VERDICT_CONTINUE) {
@@ -325,6 +326,8 @@ static void run_steps(struct arrival *a)
 			break;
 		}
 	}
+	if (a->tcb && a->tcb->side)
+		tern_tally_heard(a->tcb, a->in, text);
 	if (a->tcb && a->tcb->flags & TCB_ACK_NOW)
 		tern_want_send(a->tcp, a->tcb);
 }
@@ -335,9 +338,10 @@ static void to_connection(struct arrival *a)
 	uint8_t shift = a->seg->flags & TCP_SYN ? 0 : tcb->snd_wscale;
 	a->window = (uint32_t)a->seg->window << shift;
 	tern_trace_segment(a->tcp, TERN_TRACE_SEGMENT_IN, tcb, a->in, a->seg, a->window);
-	if (tcb->state == TERN_TCP_SYN_SENT)
+	if (tcb->state == TERN_TCP_SYN_SENT) {
+		tern_tally_heard(tcb, a->in, a->seg->data_len);
 		conclude(a, tern_open_syn_sent(a));
-	else
+	} else
 		run_steps(a);
 }
 

@@ -48,8 +48,11 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 		tcb->rttvar =
 			3000000 / 4; /* RFC 6298 5.7: without a sample, an RTO of 3 s (MUST) */
 	tcb->backoff = 0;
-	if (tcb->side) /* timeouts of the SYN are over, or the side block would never go */
+	if (tcb->side) {
+		/* Timeouts of the SYN are over, or the side block would never go. */
 		tcb->side->unanswered = tcb->side->unmoved = 0;
+		tcb->side->tally.text_at = tcp->core->now;
+	}
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);
 	if (!(tcb->flags & (TCB_PASSIVE | TCB_ORPHAN)))
 		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_CONNECTED));
@@ -68,6 +71,7 @@ static void established(struct arrival *a)
 	uint8_t lost = tcb->backoff;
 	tern_rtt_sample(a->tcp, tcb, a->seg);
 	tcb->snd.una = a->seg->ack;
+	tcb->side->tally.acked++;
 	tern_timer_nothing_in_flight(a->tcp, tcb);
 	bool wait = tern_option_ack_waits(tcb);
 	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_SYN_ACKED;

@@ -492,6 +492,18 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 	tern_timer_ack_sent(tcb);
 }
 
+/* Nothing more may be sent now: why. The send buffer is the reason only where cwnd is not. */
+static enum standing standing_of(const struct tcb *tcb)
+{
+	uint32_t unsent = never_sent(tcb), flight = tcb_flight(tcb);
+	if (unsent && window_left(tcb) < at_most(unsent, tcb->mss))
+		return STANDING_WINDOW;
+	if ((unsent == 0 && flight == 0) || !tcb_in(tcb, SENDING))
+		return STANDING_IDLE;
+	bool waits = unsent == 0 && tcb->flags & TCB_WANT_WRITE;
+	return waits && flight + tcb->mss <= tcb->cwnd ? STANDING_BUFFER : STANDING_BUSY;
+}
+
 static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *frame)
 {
 	struct plan plan;
@@ -511,6 +523,8 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 		return false;
 	}
 	if (!choose(tcp, tcb, &plan, frame)) {
+		if (tcb->side)
+			tern_tally_turn(tcp, tcb, standing_of(tcb));
 		tern_timewait_settle(tcp, tcb);
 		return false;
 	}

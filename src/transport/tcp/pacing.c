@@ -24,6 +24,14 @@ static uint64_t time_of(const struct tcb *tcb, uint32_t n)
 	return doubling(tcb) ? at_cwnd : at_cwnd * 5 / 3;
 }
 
+uint64_t tern_pacing_rate(const struct tcp *tcp, const struct tcb *tcb)
+{
+	if (!tcp->core->set.tcp_pacing || tcb->srtt < PACING_RTT_MIN)
+		return 0;
+	uint64_t second = 2 * UINT64_C(1000000) * tcb->cwnd / tcb->srtt;
+	return doubling(tcb) ? second : second * 3 / 5;
+}
+
 static uint32_t burst(const struct tcb *tcb)
 {
 	uint64_t n = 2 * BURST_US * (uint64_t)tcb->cwnd / tcb->srtt;

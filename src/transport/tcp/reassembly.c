@@ -140,6 +140,12 @@ static void report_overlap(struct tcp *tcp, struct tcb *tcb, struct range r)
 		tern_sack_duplicate(tcp, tcb, (struct range){held.lo, seq_min(held.hi, r.hi)});
 }
 
+static void note_received(const struct tcp *tcp, struct tcb *tcb, uint32_t n)
+{
+	tcb->side->tally.received += n;
+	tcb->side->tally.text_at = tcp->core->now;
+}
+
 static struct verdict in_order(struct arrival *a, struct range r)
 {
 	struct tcp *tcp = a->tcp;
@@ -153,6 +159,7 @@ static struct verdict in_order(struct arrival *a, struct range r)
 		tcb->rcv.nxt = rest.lo;
 		n += take_in_order(tcp, tcb, rest, a->seg->data + n);
 	}
+	note_received(tcp, tcb, n);
 	tcb->rcv.nxt = seq_add(r.lo, n);
 	if (n)
 		tell_readable(tcp, tcb);
@@ -199,6 +206,7 @@ static struct verdict out_of_order(struct arrival *a, struct range r)
 			err == TERN_ENOSPC ? TERN_DROP_TCP_RANGES_FULL : TERN_DROP_TCP_MEMORY);
 	}
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPOFOQueue);
+	side->tally.beyond_holes++;
 	if (side->ranges.bytes == before)
 		tern_sack_duplicate(tcp, tcb, r);
 	tern_holes_changed(tcp, tcb);
@@ -252,6 +260,8 @@ static void take_fin(struct arrival *a)
 	struct tcp *tcp = a->tcp;
 	struct tcb *tcb = a->tcb;
 	tcb->rcv.nxt = seq_add(tcb->rcv.nxt, 1);
+	if (tcb->side)
+		tcb->side->tally.received++;
 	tcb->flags |= TCB_FIN_RECEIVED | TCB_ACK_NOW;
 	if (!(tcb->flags & TCB_ORPHAN))
 		tern_notice_raise(tcp->core, &tcb->notice, NOTICE(TERN_EV_EOF));

@@ -131,7 +131,8 @@ static void hear_duplicate(struct tcp *tcp, struct tcb *tcb, const struct tcp_se
 	core_count(tcp->core, seq_leq(r.hi, seg->ack) ? TERN_COUNT_TcpExtTCPDSACKRecv
 						      : TERN_COUNT_TcpExtTCPDSACKOfoRecv);
 	/* Of a probe, it says nothing about the path (8985 7.4.2); no more than we sent again. */
-	if (!probe && ++tcb->side->duplicates <= tcb->side->retransmits && within_reach(tcb, r))
+	if (!probe && ++tcb->side->tally.duplicates <= tcb->side->tally.resent_segments &&
+		within_reach(tcb, r))
 		tern_rack_widen(tcb);
 	d->dsack = tern_undo_duplicate(tcb, r) || probe;
 	d->dsack_hi = r.hi;

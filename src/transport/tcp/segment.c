@@ -65,6 +65,8 @@ static void add_text(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment 
 static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uint32_t mss)
 {
 	struct core *core = tcp->core;
+	if (tcb->side)
+		tern_tally_sent(tcb, plan, mss);
 	if (!plan->retransmit) {
 		uint32_t segments = (plan->len + mss - 1) / mss;
 		core_add(core, TERN_COUNT_TcpOutSegs, segments ? segments : 1);
@@ -72,8 +74,6 @@ static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uin
 		return;
 	}
 	core_count(core, TERN_COUNT_TcpRetransSegs);
-	if (tcb->side)
-		tcb->side->retransmits++;
 	if (plan->flags & TCP_SYN)
 		core_count(core, TERN_COUNT_TcpExtTCPSynRetrans);
 	else if (tern_retransmit_fast(plan->reason))
@@ -102,6 +102,8 @@ static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	tern_rtt_start(tcp, tcb, r.hi);
 	if (!side)
 		return;
+	if (plan->len)
+		tern_tally_turn(tcp, tcb, STANDING_BUSY);
 	if (plan->len % mss)
 		side->small_end = r.hi;
 	tern_lowat_sent(tcp, tcb);

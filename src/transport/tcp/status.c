@@ -24,8 +24,6 @@ static void describe_recovery(const struct tcb_side *side, struct tern_tcp_info 
 		out->reordering = rec->rack.distance;
 	out->reordered = rec->rack.seen;
 	out->min_rtt_us = (uint32_t)(rec->rack.min_rtt / 1000);
-	out->duplicates = side->duplicates;
-	out->retransmits = side->retransmits;
 	out->recovering = side->mode != RECOVERY_OPEN;
 }
 
@@ -53,6 +51,8 @@ static void describe_sending(const struct tcp *tcp, const struct tcb *tcb,
 	out->reordering = DUPACK_THRESHOLD;
 	if (tcb->side) {
 		describe_recovery(tcb->side, out);
+		tern_tally_describe(tcp, tcb, out);
+		out->pacing_rate = tern_pacing_rate(tcp, tcb);
 		out->recovery = recovery_of(tcb);
 	}
 	out->backoff = tcb->backoff;
@@ -116,8 +116,12 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->rcv_mss = tcb->rcv_mss;
 	out->rcv_wscale = tcb->rcv_wscale;
 	out->peer_closed = tcb->flags & TCB_FIN_RECEIVED;
+	out->rcv_space = 10u * tcb->adv_mss;
 	if (!tcb->side)
 		return;
+	out->rcv_rtt_us = tcb->side->drs_rtt;
+	if (tcb->side->drs_copied > out->rcv_space)
+		out->rcv_space = tcb->side->drs_copied;
 	out->out_of_order = tcb->side->ranges.bytes;
 	out->urgent_left = urgent_left(tcb);
 	out->urgent_pending = out->urgent_left > 0;
@@ -135,6 +139,8 @@ static void describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_t
 		.timestamps = tcb->flags & TCB_TIMESTAMPS,
 		.sack = tcb->flags & TCB_SACK,
 		.ecn = tcb->ecn,
+		.sent_age = TERN_NEVER,
+		.text_age = TERN_NEVER,
 		.rtt_us = tcb->srtt,
 		.rttvar_us = tcb->rttvar,
 		.rto_us = (uint32_t)(tern_rto_backed_off(tcp, tcb) / 1000),

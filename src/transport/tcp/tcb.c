@@ -138,7 +138,8 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 
 bool tern_tcb_side_kept(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return tern_option_in_use(tcb->side) || tcb->side->mtu.full || tern_cwv_remembers(tcp, tcb);
+	return tcp->core->set.tcp_keep_tally || tern_option_in_use(tcb->side) ||
+	       tcb->side->mtu.full || tern_cwv_remembers(tcp, tcb);
 }
 
 void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)

@@ -23,6 +23,7 @@
 #include "transport/tcp/recovery.h"
 #include "transport/tcp/cc_state.h"
 #include "transport/tcp/syncache.h"
+#include "transport/tcp/tally.h"
 #include "transport/tcp/timewait.h"
 #include "wire/tcp.h"
 
@@ -140,8 +141,7 @@ struct tcb_side {
 			       came */
 	struct tcb *holes_next, **holes_link; /* on tcp.holes; link NULL when not */
 	uint64_t drs_at; /* ns: receive-buffer tuning's measuring round began */
-	uint64_t retransmits;
-	uint32_t duplicates; /* D-SACKs heard */
+	struct tally tally;
 	struct cwnd_use use;
 	struct pacing pacing;
 	union cc_state cc; /* the algorithm's own */

@@ -363,6 +363,16 @@ struct plan {
 void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *plan,
 	struct tern_frame *frame);
 
+/* --- tally.c: what TCP_INFO counts; there is a side block ------------------------------------ */
+
+/* A segment came, with so many bytes of text. */
+void tern_tally_heard(struct tcb *tcb, const struct ip_in *in, uint32_t text);
+/* A frame went, of segments of mss. */
+void tern_tally_sent(struct tcb *tcb, const struct plan *plan, uint32_t mss);
+/* From now on it is that. */
+void tern_tally_turn(const struct tcp *tcp, struct tcb *tcb, enum standing to);
+void tern_tally_describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_tcp_info *out);
+
 /* --- record.c: records that a program marks (MSG_EOR) ------------------------------------- */
 
 /* n more bytes are a record, or the end of one. False: it cannot be marked for now. */
@@ -400,6 +410,8 @@ void tern_mtu_acked(struct tcp *tcp, struct tcb *tcb);
 /* With at least that RTT: how many of the bytes that may be sent may go now; if none, it is listed
  * again in time. */
 uint32_t tern_pacing_allowance(struct tcp *tcp, struct tcb *tcb, uint32_t want);
+/* Bytes a second; 0: any. */
+uint64_t tern_pacing_rate(const struct tcp *tcp, const struct tcb *tcb);
 /* Whether that would be none now. */
 bool tern_pacing_waits(const struct tcp *tcp, const struct tcb *tcb, uint32_t want);
 void tern_pacing_sent(struct tcb *tcb, uint32_t n);

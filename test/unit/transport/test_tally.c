@@ -1,0 +1,116 @@
+/* What TCP_INFO counts: both sides of a connection agree, and what becomes of it in idle times. */
+#include "pair.h"
+
+static void open_pair(struct pair *t)
+{
+	struct pair_setup setup = {.delay = 10 * MSEC};
+	pair_open(t, &setup);
+	pair_connect(t);
+}
+
+/* What one sent is what the other received, to the byte and the segment. */
+static void two_sides_count_the_same(void **state)
+{
+	(void)state;
+	static struct pair t;
+	open_pair(&t);
+	pair_write(&t, 100000);
+	pair_run_reading(&t, SEC);
+	struct tern_tcp_info from = pair_info(&t, 0), to = pair_info(&t, 1);
+	assert_int_equal(from.bytes_sent, 100000);
+	assert_int_equal(from.bytes_acked, 100001); /* and the SYN, as on Linux */
+	assert_int_equal(to.bytes_received, 100000);
+	assert_int_equal(from.text_segments_out, to.text_segments_in);
+	/* The SYN-ACK went before there was a connection. */
+	assert_int_equal(from.segments_in, to.segments_out + 1);
+	assert_int_equal(from.bytes_resent, 0);
+	assert_int_equal(to.beyond_holes, 0);
+	assert_in_range(from.busy_us, 20000, 200000);
+	pair_close(&t);
+}
+
+static void what_is_lost_is_sent_twice_and_comes_once(void **state)
+{
+	(void)state;
+	static struct pair t;
+	open_pair(&t);
+	pair_write(&t, 10 * 1448);
+	pair_collect(&t);
+	assert_true(pair_drop(&t, 1));
+	pair_run_reading(&t, SEC);
+	struct tern_tcp_info from = pair_info(&t, 0), to = pair_info(&t, 1);
+	assert_int_equal(from.bytes_resent, 1448);
+	assert_int_equal(from.bytes_sent, 11 * 1448);
+	assert_int_equal(from.retransmits, 1);
+	assert_int_equal(to.bytes_received, 10 * 1448);
+	assert_int_equal(to.beyond_holes, 9);
+	assert_int_equal(to.text_segments_in, 10);
+	pair_close(&t);
+}
+
+/* A program that wants to write into a full buffer, all of which is under way. */
+static void a_small_send_buffer_is_what_limits(void **state)
+{
+	(void)state;
+	static struct pair t;
+	static uint8_t data[65536];
+	open_pair(&t);
+	tern_tcp_option_set(t.side[0].stack, t.side[0].conn, TERN_TCP_SNDBUF, 4096);
+	for (unsigned i = 0; i < 20; i++) {
+		while (tern_tcp_write(t.side[0].stack, t.side[0].conn, data, sizeof data) > 0)
+			;
+		pair_run_reading(&t, 20 * MSEC);
+	}
+	struct tern_tcp_info info = pair_info(&t, 0);
+	assert_int_equal(info.window_limited_us, 0);
+	assert_in_range(info.buffer_limited_us, info.busy_us / 2, info.busy_us);
+	pair_close(&t);
+}
+
+static void a_reader_who_does_not_read_is_what_limits(void **state)
+{
+	(void)state;
+	static struct pair t;
+	static uint8_t data[65536];
+	open_pair(&t);
+	for (unsigned i = 0; i < 10; i++) {
+		tern_tcp_write(t.side[0].stack, t.side[0].conn, data, sizeof data);
+		pair_run(&t, SEC);
+	}
+	struct tern_tcp_info info = pair_info(&t, 0);
+	assert_true(info.snd_wnd < info.mss);
+	assert_in_range(info.window_limited_us, 5000000, info.busy_us);
+	pair_close(&t);
+}
+
+static uint64_t received_after_an_hour(bool keep)
+{
+	static struct pair t;
+	open_pair(&t);
+	pair_set(&t, "tcp_keep_tally", keep);
+	pair_write(&t, 1000);
+	pair_run_reading(&t, 3600 * SEC);
+	uint64_t received = pair_info(&t, 1).bytes_received;
+	pair_close(&t);
+	return received;
+}
+
+/* An idle connection is 256 bytes: what it counted is not among them, unless it is asked for. */
+static void an_idle_connection_keeps_its_tally_if_it_is_told_to(void **state)
+{
+	(void)state;
+	assert_int_equal(received_after_an_hour(false), 0);
+	assert_int_equal(received_after_an_hour(true), 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_sides_count_the_same),
+		cmocka_unit_test(what_is_lost_is_sent_twice_and_comes_once),
+		cmocka_unit_test(a_small_send_buffer_is_what_limits),
+		cmocka_unit_test(a_reader_who_does_not_read_is_what_limits),
+		cmocka_unit_test(an_idle_connection_keeps_its_tally_if_it_is_told_to),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
