@@ -27,6 +27,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "tally.h"
 
 /* Prints a call, and its result or its error. */
 #define R(call) report(#call, (long)(call))
@@ -1541,6 +1542,16 @@ static void t_tcp_info(void)
 {
 	struct pair p = pair();
 	struct tcp_info info;
+	char text[1000] = {0};
+	tally("client", p.c);
+	tally("server", p.s);
+	write(p.c, text, 700);
+	settle();
+	read(p.s, text, sizeof text);
+	write(p.s, text, 1000);
+	settle();
+	tally("client", p.c);
+	tally("server", p.s);
 	socklen_t len = sizeof info;
 	R(getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len));
 	printf("state %d wscale %d timestamps %d sack %d mss %d cwnd %d\n", info.tcpi_state,
@@ -1551,6 +1562,7 @@ static void t_tcp_info(void)
 	settle();
 	getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len);
 	printf("state %d\n", info.tcpi_state);
+	tally("client", p.c); /* a FIN is a byte received */
 	int l = listener(), c = tcp();
 	dial_from(c, "127.0.0.1", port_of(l));
 	settle();
