@@ -187,8 +187,10 @@ enum tern_tcp_option {
 				   connection that we open, not 0: the ACK that completes the
 				   handshake waits for data to go with, 200 ms at most; and so
 				   does TERN_TCP_QUICKACK 0, set before that */
+	TERN_TCP_TOS, /* the DS field of every packet from now on (RFC 2474), 0..255; the two lowest
+			 bits are congestion notification's and stay so (RFC 3168) */
 };
-#define TERN_TCP_OPTIONS (TERN_TCP_DEFER_ACCEPT + 1)
+#define TERN_TCP_OPTIONS (TERN_TCP_TOS + 1)
 /* TERN_EINVAL for an option unknown or not a connection's, TERN_ERANGE for a value out of range,
  * TERN_EISCONN when it is too late for TERN_TCP_MAXSEG, TERN_ENOMEM. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
@@ -197,8 +199,8 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t *value);
 /*
  * Of a listener, for connections whose SYN is yet to come: TERN_TCP_MAXSEG, TERN_TCP_SYNCNT,
- * TERN_TCP_WINDOW_CLAMP and TERN_TCP_DEFER_ACCEPT; 0 is none of it. TERN_ESTALE, TERN_EINVAL for
- * others, TERN_ERANGE.
+ * TERN_TCP_WINDOW_CLAMP, TERN_TCP_DEFER_ACCEPT and, for half-open ones as well, TERN_TCP_TOS; 0 is
+ * none of it. TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
  */
 int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t value);

@@ -421,15 +421,30 @@ uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
 void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
 /* An ACK with ECE came. */
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+/* The DSCP of a packet with that TOS, and the TOS of one that says nothing of congestion. */
+static inline uint8_t dscp_of(int64_t tos)
+{
+	return (uint8_t)(tos >> 2 & 0x3f);
+}
+
+static inline uint8_t tos_of(unsigned dscp)
+{
+	return (uint8_t)(dscp << 2);
+}
+
 /* And a segment goes out: completes its flags; returns its packet's ECN bits. */
 uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
-/* Sends a segment without text that no connection pulls; again: not for the first time. 0, or why
- * tern_ip_send() could not. */
+/* How a segment goes out that no connection pulls. */
+struct alone {
+	uint8_t dscp;
+	bool again; /* not for the first time */
+};
+/* Sends one, without text. 0, or why tern_ip_send() could not. */
 int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s, bool again);
+	const struct tcp_segment *s, struct alone how);
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
