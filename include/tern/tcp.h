@@ -160,6 +160,14 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn);
 /* ABORT. The handle is gone and the peer is reset. */
 int tern_tcp_abort(struct tern_stack *stack, struct tern_conn conn);
 
+/*
+ * What ICMP, or a next hop that does not answer, last said of what is in flight, and forgets it
+ * (ERROR_REPORT of RFC 9293 3.9.1.8, as Linux's SO_ERROR): TERN_EHOSTUNREACH, TERN_ENETUNREACH,
+ * TERN_ECONNREFUSED, ...; 0: nothing since the peer was last heard. The connection goes on; if it
+ * times out meanwhile, that is its error and not TERN_ETIMEDOUT. TERN_ESTALE.
+ */
+int tern_tcp_take_soft_error(struct tern_stack *stack, struct tern_conn conn);
+
 enum tern_tcp_option {
 	TERN_TCP_NODELAY,  /* 1: no Nagle */
 	TERN_TCP_CORK,     /* 1: only full segments, for at most 200 ms */
@@ -228,6 +236,8 @@ struct tern_tcp_info {
 	uint32_t state_age; /* s, since it came into it: of CLOSE_WAIT, how long the program has not
 			       closed; of LISTEN, since its accept queue is full, 0 if it is not */
 	int error;          /* 0, or why it died */
+	int soft_error;     /* 0, or what ICMP said of what is in flight, and may pass: why it died,
+			       should it time out */
 	struct tern_endpoint local, remote;
 	uint32_t iss, irs;                  /* initial sequence numbers */
 	uint32_t snd_una, snd_nxt, snd_wnd; /* RFC 9293 3.3.1 */

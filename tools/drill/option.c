@@ -241,8 +241,10 @@ static int64_t give_int(const struct drill_call *call, int64_t value)
 static int take_so_error(struct drill *drill, struct fd *fd)
 {
 	struct tern_tcp_info info;
-	if (fd->kind != FD_CONN || tern_tcp_info(drill->stack, fd->conn, &info) != 0 || !info.error)
+	if (fd->kind != FD_CONN || tern_tcp_info(drill->stack, fd->conn, &info) != 0)
 		return 0;
+	if (!info.error)
+		return (int)-tern_drill_result(tern_tcp_take_soft_error(drill->stack, fd->conn));
 	fd->connect_reported = true;
 	return (int)-tern_drill_result(tern_drill_take_error(fd, info.error));
 }

@@ -262,6 +262,12 @@ static struct verdict give_int(const struct call *call, int value)
 	return give(call, &value, sizeof value);
 }
 
+static int soft_error(const struct sock *sock)
+{
+	int err = open_now(sock) ? tern_tcp_take_soft_error(run_stack(sock->run), sock->conn) : 0;
+	return err == TERN_ESTALE ? 0 : tern_errno_of(err);
+}
+
 /* The kernel's end knows that there was an error; tern knows which. */
 static struct verdict give_error(struct call *call)
 {
@@ -274,6 +280,8 @@ static struct verdict give_error(struct call *call)
 		if (sock->state == SOCK_FAILED && !sock->error)
 			error = 0;
 		sock->error = 0;
+	} else {
+		error = soft_error(sock);
 	}
 	return give_int(call, error);
 }

@@ -108,6 +108,7 @@ struct tcb_side {
 	bool recover_ahead;      /* a recovery ended at `recover` and snd.una has not passed it */
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	uint8_t unmoved;         /* and since snd.una last moved */
+	int8_t soft_error;       /* tern_err: what ICMP last said of it since then; 0: nothing */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
 	tern_seq rtx_next;       /* RECOVERY_TIMEOUT without a scoreboard: next to send again */
 	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */

@@ -23,6 +23,8 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
 void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
+/* An error that may pass: remembered until the peer is heard, and why it timed out if it does. */
+void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
 /* Something about neighbours changed: parked connections try again. */
@@ -494,6 +496,8 @@ void tern_timer_keepalive(struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* n
 /* After how many timeouts in a row it is given up (R2 of RFC 9293 3.8.3); for closed windows see
  * tern_tcp_info. */
 uint32_t tern_timeout_retries_max(const struct tcp *tcp, const struct tcb *tcb);
+/* It has timed out: ends with the soft error, if there was one. */
+void tern_timeout_give_up(struct tcp *tcp, struct tcb *tcb);
 
 /* --- timewait.c ---------------------------------------------------------------------- */
 
