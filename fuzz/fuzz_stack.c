@@ -608,8 +608,8 @@ static void act_option(struct game *g)
 	struct tern_conn conn = *slot_of(g, how);
 	int64_t value = how & 128 ? (int64_t)u32(g) - 1 : u8(g);
 	struct tern_tcp_info info;
-	tern_tcp_option_set(g->stack, conn, how >> 3 & 15, value);
-	tern_tcp_option_get(g->stack, conn, how >> 3 & 15, &value);
+	tern_tcp_option_set(g->stack, conn, how >> 3, value);
+	tern_tcp_option_get(g->stack, conn, how >> 3, &value);
 	tern_tcp_info(g->stack, conn, &info);
 }
 

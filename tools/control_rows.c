@@ -126,6 +126,8 @@ static void put_standstill(json_t *row, const struct tern_tcp_info *i)
 		put(row, "unread_us", i->unread_age / 1000);
 	if (i->error)
 		json_object_set_new(row, "error", json_string(tern_err_text(i->error)));
+	if (i->soft_error)
+		json_object_set_new(row, "soft_error", json_string(tern_err_text(i->soft_error)));
 }
 
 static json_t *connection(const struct tern_tcp_info *i)

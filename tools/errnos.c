@@ -29,7 +29,7 @@ int tern_errno_of(int err)
 		[-TERN_ENOSPC] = ENOSPC,
 		[-TERN_EISCONN] = EISCONN,
 		[-TERN_EACCES] = EACCES,
-		[-TERN_EPROTO] = EPROTONOSUPPORT,
+		[-TERN_EPROTO] = EPROTO,
 	};
 	if (err >= 0)
 		return 0;

@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "tools/tcpoption.h"
 
@@ -36,4 +38,29 @@ int tern_linux_option_value(int name, bool connected, int *value)
 	default:
 		return 0;
 	}
+}
+
+int tern_linux_ip_value(const void *value, size_t len)
+{
+	uint8_t byte = 0;
+	int number;
+	if (len >= sizeof number) {
+		memcpy(&number, value, sizeof number);
+		return number;
+	}
+	if (len > 0)
+		memcpy(&byte, value, sizeof byte);
+	return byte;
+}
+
+size_t tern_linux_ip_size(int value, size_t len)
+{
+	if (len >= sizeof value)
+		return sizeof value;
+	return len > 0 && value >= 0 && value <= UINT8_MAX ? 1 : len;
+}
+
+int tern_linux_tos(int value)
+{
+	return value & 0xfc;
 }

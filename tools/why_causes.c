@@ -269,20 +269,31 @@ static void explain_neighbour(const struct case_of *c)
 		state_age(c));
 }
 
+/* ICMP's word for it, a sentence; empty if there is none. */
+static const char *soft_error(const struct case_of *c, char text[WHY_TEXT])
+{
+	const char *error = row_text(c->row, "soft_error");
+	text[0] = '\0';
+	if (*error)
+		snprintf(text, WHY_TEXT, " The network says: %s.", error);
+	return text;
+}
+
 static void explain_retransmit(const struct case_of *c)
 {
-	char retry[WHY_TEXT];
+	char retry[WHY_TEXT], network[WHY_TEXT];
 	bool opening = in(c, "SYN_SENT") || in(c, "SYN_RECEIVED");
 	if (opening || get(c, "unacked") == 0 || get(c, "timeouts") == 0)
 		return;
 	struct why_fact *f = fact(c, WHY_RETRANSMIT,
 		EVIDENCE("unacked", "unsent", "stalled_us", "timeouts", "retries_max", "rto_us",
-			"timer", "heard_us"),
+			"timer", "heard_us", "soft_error"),
 		"%s%s unacknowledged for %s: sent again %s time%s in a row in vain, %s. The peer "
-		"was last heard %s ago.",
+		"was last heard %s ago.%s",
 		BYTES(get(c, "unacked")), row_flag(c->row, "shut") ? ", our FIN counted," : "",
 		TIME(age(c, "stalled_us")), COUNT(get(c, "timeouts")),
-		get(c, "timeouts") == 1 ? "" : "s", next_retry(c, retry), TIME(age(c, "heard_us")));
+		get(c, "timeouts") == 1 ? "" : "s", next_retry(c, retry), TIME(age(c, "heard_us")),
+		soft_error(c, network));
 	since(f, age(c, "stalled_us"));
 	f->stuck = true;
 	f->bytes = get(c, "unacked");

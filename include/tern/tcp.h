@@ -160,6 +160,14 @@ int tern_tcp_close(struct tern_stack *stack, struct tern_conn conn);
 /* ABORT. The handle is gone and the peer is reset. */
 int tern_tcp_abort(struct tern_stack *stack, struct tern_conn conn);
 
+/*
+ * What ICMP, or a next hop that does not answer, last said of what is in flight, and forgets it
+ * (ERROR_REPORT of RFC 9293 3.9.1.8, as Linux's SO_ERROR): TERN_EHOSTUNREACH, TERN_ENETUNREACH,
+ * TERN_ECONNREFUSED, ...; 0: nothing since the peer was last heard. The connection goes on; if it
+ * times out meanwhile, that is its error and not TERN_ETIMEDOUT. TERN_ESTALE.
+ */
+int tern_tcp_take_soft_error(struct tern_stack *stack, struct tern_conn conn);
+
 enum tern_tcp_option {
 	TERN_TCP_NODELAY,  /* 1: no Nagle */
 	TERN_TCP_CORK,     /* 1: only full segments, for at most 200 ms */
@@ -187,8 +195,10 @@ enum tern_tcp_option {
 				   connection that we open, not 0: the ACK that completes the
 				   handshake waits for data to go with, 200 ms at most; and so
 				   does TERN_TCP_QUICKACK 0, set before that */
+	TERN_TCP_TOS, /* the DS field of every packet from now on (RFC 2474), 0..255; the two lowest
+			 bits are congestion notification's and stay so (RFC 3168) */
 };
-#define TERN_TCP_OPTIONS (TERN_TCP_DEFER_ACCEPT + 1)
+#define TERN_TCP_OPTIONS (TERN_TCP_TOS + 1)
 /* TERN_EINVAL for an option unknown or not a connection's, TERN_ERANGE for a value out of range,
  * TERN_EISCONN when it is too late for TERN_TCP_MAXSEG, TERN_ENOMEM. */
 int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
@@ -197,8 +207,8 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t *value);
 /*
  * Of a listener, for connections whose SYN is yet to come: TERN_TCP_MAXSEG, TERN_TCP_SYNCNT,
- * TERN_TCP_WINDOW_CLAMP and TERN_TCP_DEFER_ACCEPT; 0 is none of it. TERN_ESTALE, TERN_EINVAL for
- * others, TERN_ERANGE.
+ * TERN_TCP_WINDOW_CLAMP, TERN_TCP_DEFER_ACCEPT and, for half-open ones as well, TERN_TCP_TOS; 0 is
+ * none of it. TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
  */
 int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t value);
@@ -226,6 +236,8 @@ struct tern_tcp_info {
 	uint32_t state_age; /* s, since it came into it: of CLOSE_WAIT, how long the program has not
 			       closed; of LISTEN, since its accept queue is full, 0 if it is not */
 	int error;          /* 0, or why it died */
+	int soft_error;     /* 0, or what ICMP said of what is in flight, and may pass: why it died,
+			       should it time out */
 	struct tern_endpoint local, remote;
 	uint32_t iss, irs;                  /* initial sequence numbers */
 	uint32_t snd_una, snd_nxt, snd_wnd; /* RFC 9293 3.3.1 */

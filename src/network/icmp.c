@@ -135,7 +135,7 @@ static uint32_t guess_mtu(uint32_t total_len)
 	return 68;
 }
 
-/* RFC 1122 4.2.3.9 and 3.2.2.1: which errors end a connection that is being made. */
+/* RFC 1122 4.2.3.9 and 3.2.2.1: which errors are hard; and what Linux's programs are told. */
 static void judge(struct ip_error *e)
 {
 	e->err = TERN_EHOSTUNREACH;
@@ -146,12 +146,13 @@ static void judge(struct ip_error *e)
 		return;
 	switch (e->code) {
 	case ICMP_CODE_NET:
-	case 6: /* network unknown */
-	case 9: /* network prohibited */
+	case 6:  /* network unknown */
+	case 9:  /* network prohibited */
+	case 11: /* network, for that type of service */
 		e->err = TERN_ENETUNREACH;
 		break;
 	case ICMP_CODE_PROTOCOL:
-		e->err = TERN_EPROTO;
+		e->err = TERN_ENOPROTOOPT;
 		e->hard = true;
 		break;
 	case ICMP_CODE_PORT:

@@ -406,6 +406,19 @@ def case_iperf3_both():
     return iperf("--bidir")
 
 
+def case_iperf3_tos():
+    """iperf3 -S, which it sets once its stream is connected and has said its cookie of 37 bytes."""
+    iperf3, tshark = need("iperf3", "tshark")
+    with Server(iperf3, "-s", port=None):
+        time.sleep(0.5)
+        on_tern(iperf3, "-c", KERNEL, "-t", "1", "-S", "0xb8", "--cport", "7777",
+                options=("--pcap", "tos.pcapng"))
+    seen = sh(f"{tshark} -r tos.pcapng -Y 'tcp.srcport == 7777 && tcp.len > 37' -T fields "
+              "-e ip.dsfield 2>/dev/null").split()
+    require(len(seen) > 10 and set(seen) == {"0xb8"}, f"{len(seen)} packets with {set(seen)}")
+    return f"{len(seen)} packets of data, all with 0xb8"
+
+
 def case_iperf3_server():
     iperf3 = need("iperf3")
     with Server(iperf3, "-s", tern=True, stop=signal.SIGTERM):

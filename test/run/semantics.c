@@ -1674,6 +1674,31 @@ static void t_maxseg_listener(void)
 	R(get(s, IPPROTO_TCP, TCP_MAXSEG) <= 700);
 }
 
+/* Of an int, of a byte, and of no bytes at all; and what does not fit. */
+static void t_tos(void)
+{
+	struct pair p = {.l = listener(), .c = tcp()};
+	static const int values[] = {0, 8, 184, 187, 255, 256, 300, -1};
+	unsigned char byte = 40, room[2] = {0};
+	socklen_t len = 1;
+	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+		R(set(p.c, IPPROTO_IP, IP_TOS, values[i]));
+		R(get(p.c, IPPROTO_IP, IP_TOS));
+	}
+	R(setsockopt(p.c, IPPROTO_IP, IP_TOS, &byte, 1));
+	R(getsockopt(p.c, IPPROTO_IP, IP_TOS, room, &len));
+	printf("%d, %d\n", room[0], (int)len);
+	R(setsockopt(p.c, IPPROTO_IP, IP_TOS, &byte, 0));
+	R(get(p.c, IPPROTO_IP, IP_TOS));
+	R(set(p.l, IPPROTO_IP, IP_TOS, 72));
+	R(dial_from(p.c, "127.0.0.1", port_of(p.l)));
+	p.s = FD(accept(p.l, NULL, NULL));
+	R(get(p.s, IPPROTO_IP, IP_TOS));
+	R(set(p.s, IPPROTO_IP, IP_TOS, 32));
+	R(get(p.s, IPPROTO_IP, IP_TOS));
+	R(get(p.l, IPPROTO_IP, IP_TOS));
+}
+
 static void t_buffers(void)
 {
 	int fd = tcp();
@@ -1787,6 +1812,7 @@ static const struct {
 	T(rare_options),
 	T(defer_accept),
 	T(maxseg_listener),
+	T(tos),
 	T(buffers),
 	T(linger),
 	T(socket_arguments),

@@ -252,6 +252,30 @@ def case_why_retransmission():
     return f"since {found.group(1)} s, {found.group(2)} timeouts"
 
 
+def case_why_unreachable():
+    """A router says that there is no way: the program can ask for it, and it is why the end came."""
+    iptables = need("iptables")
+    write("soft.py", "import errno, select, socket, sys, time\n"
+          "s = socket.create_connection((sys.argv[1], 9))\ns.recv(1)\ns.sendall(b'x' * 3000)\n"
+          "def ask():\n    return s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)\n"
+          "while not (soft := ask()):\n    time.sleep(0.05)\n"
+          "print('told', errno.errorcode[soft], 'then', ask(), flush=True)\n"
+          "gone = select.poll()\ngone.register(s, 0)\ngone.poll()\n"
+          "print('ended', errno.errorcode[ask()], flush=True)\n")
+    with socket.create_server((KERNEL, 9)) as listener, \
+            Server(PYTHON, "soft.py", KERNEL, tern=True,
+                   options=(*NAMED, "--set", "tcp_retries2=4")) as server:
+        peer, _ = listener.accept()
+        time.sleep(0.3)
+        sh(f"{iptables} -A INPUT -p tcp --dport 9 -j REJECT --reject-with icmp-host-unreachable")
+        peer.sendall(b"x")
+        until(r"sent again \d times? in a row in vain, .* The network says: no route to host", "9")
+        wait_for(server, "told EHOSTUNREACH then 0")
+        wait_for(server, "ended EHOSTUNREACH")
+        peer.close()
+    return "told while it lasted, and at the end"
+
+
 def case_why_fin_wait_2():
     """The program has shut its side down, and the peer goes on."""
     write("half.py", "import socket, sys, time\ns = socket.create_connection((sys.argv[1], 9))\n"

@@ -35,6 +35,7 @@ static const struct known {
 	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, TERN_TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, NULL, 0},
 	{IPPROTO_TCP, TCP_DEFER_ACCEPT, TERN_TCP_DEFER_ACCEPT, INT32_MIN, INT32_MAX, NULL, 0},
 	{SOL_SOCKET, SO_KEEPALIVE, TERN_TCP_KEEPALIVE, 0, 0, NULL, 0},
+	{IPPROTO_IP, IP_TOS, TERN_TCP_TOS, INT32_MIN, INT32_MAX, NULL, 0},
 };
 
 static const struct known *find(int level, int name)
@@ -182,6 +183,16 @@ static int64_t set_congestion(struct drill *drill, struct fd *fd, const void *va
 		tern_tcp_option_set(drill->stack, fd->conn, TERN_TCP_CONGESTION, number));
 }
 
+static int64_t set_ip(struct drill *drill, struct fd *fd, int name, const void *value, intptr_t len)
+{
+	const struct known *k = find(IPPROTO_IP, name);
+	if (!k || fd->datagram)
+		return -ENOPROTOOPT;
+	if (len < 0)
+		return -EINVAL;
+	return set_known(drill, fd, k, tern_linux_tos(tern_linux_ip_value(value, (size_t)len)));
+}
+
 int64_t tern_drill_setsockopt(struct drill *drill, struct drill_call *call)
 {
 	struct fd *fd = tern_drill_fd(drill, call->arg[0]);
@@ -196,6 +207,8 @@ int64_t tern_drill_setsockopt(struct drill *drill, struct drill_call *call)
 		return set_linger(fd, from, call->arg[4]);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return set_congestion(drill, fd, from, call->arg[4]);
+	if (level == IPPROTO_IP)
+		return set_ip(drill, fd, name, from, call->arg[4]);
 	if (call->arg[4] < (intptr_t)sizeof value)
 		return -EINVAL;
 	memcpy(&value, from, sizeof value);
@@ -228,8 +241,10 @@ static int64_t give_int(const struct drill_call *call, int64_t value)
 static int take_so_error(struct drill *drill, struct fd *fd)
 {
 	struct tern_tcp_info info;
-	if (fd->kind != FD_CONN || tern_tcp_info(drill->stack, fd->conn, &info) != 0 || !info.error)
+	if (fd->kind != FD_CONN || tern_tcp_info(drill->stack, fd->conn, &info) != 0)
 		return 0;
+	if (!info.error)
+		return (int)-tern_drill_result(tern_tcp_take_soft_error(drill->stack, fd->conn));
 	fd->connect_reported = true;
 	return (int)-tern_drill_result(tern_drill_take_error(fd, info.error));
 }
@@ -340,6 +355,14 @@ static int64_t value_of(struct drill *drill, const struct fd *fd, const struct k
 	return value;
 }
 
+static int64_t get_ip(struct drill *drill, const struct fd *fd, const struct known *k,
+	const struct drill_call *call)
+{
+	socklen_t *len = (socklen_t *)call->arg[4];
+	int value = (int)value_of(drill, fd, k);
+	return give(call, &value, len ? tern_linux_ip_size(value, *len) : 0);
+}
+
 int64_t tern_drill_getsockopt(struct drill *drill, struct drill_call *call)
 {
 	struct fd *fd = tern_drill_fd(drill, call->arg[0]);
@@ -347,6 +370,8 @@ int64_t tern_drill_getsockopt(struct drill *drill, struct drill_call *call)
 	const struct known *k = find(level, name);
 	if (!fd)
 		return -EBADF;
+	if (k && level == IPPROTO_IP)
+		return fd->datagram ? -ENOPROTOOPT : get_ip(drill, fd, k, call);
 	if (k)
 		return give_int(call, value_of(drill, fd, k));
 	if (level == SOL_SOCKET)

@@ -1,11 +1,12 @@
 /*
- * Options and ioctls: those of TCP are tern's; of SOL_SOCKET, those that say what the socket is,
- * and those that concern the connection and not the program's end of the pair. What tern has not is
- * refused with ENOPROTOOPT.
+ * Options and ioctls: those of TCP are tern's, and IP_TOS; of SOL_SOCKET, those that say what the
+ * socket is, and those that concern the connection and not the program's end of the pair. What tern
+ * has not is refused with ENOPROTOOPT.
  */
 #include <errno.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,6 +151,20 @@ static int set_tcp(struct sock *sock, int name, int value)
 	return wish(sock, o->option, value);
 }
 
+/* Of IP's there is IP_TOS. */
+static int set_ip(const struct call *call, int name, int len)
+{
+	char value[sizeof(int)] = "";
+	if (name != IP_TOS)
+		return ENOPROTOOPT;
+	if (len < 0)
+		return EINVAL;
+	size_t size = (size_t)len < sizeof value ? (size_t)len : sizeof value;
+	if (size && !tern_run_read(call->tid, call->arg[3], value, size))
+		return EFAULT;
+	return wish(call->sock, TERN_TCP_TOS, tern_linux_tos(tern_linux_ip_value(value, size)));
+}
+
 /* Linux doubles what is asked, for its own bookkeeping, and tells so. */
 static int set_buffer(struct sock *sock, enum tern_tcp_option option, int value)
 {
@@ -210,6 +225,10 @@ struct verdict tern_run_setsockopt(struct call *call)
 		int error = set_congestion(call);
 		return error ? refuse(error) : returns(0);
 	}
+	if (level == IPPROTO_IP) {
+		int error = set_ip(call, name, len);
+		return error ? refuse(error) : returns(0);
+	}
 	if (level != SOL_SOCKET && level != IPPROTO_TCP)
 		return refuse(ENOPROTOOPT);
 	if (len < (int)sizeof value)
@@ -243,6 +262,12 @@ static struct verdict give_int(const struct call *call, int value)
 	return give(call, &value, sizeof value);
 }
 
+static int soft_error(const struct sock *sock)
+{
+	int err = open_now(sock) ? tern_tcp_take_soft_error(run_stack(sock->run), sock->conn) : 0;
+	return err == TERN_ESTALE ? 0 : tern_errno_of(err);
+}
+
 /* The kernel's end knows that there was an error; tern knows which. */
 static struct verdict give_error(struct call *call)
 {
@@ -255,6 +280,8 @@ static struct verdict give_error(struct call *call)
 		if (sock->state == SOCK_FAILED && !sock->error)
 			error = 0;
 		sock->error = 0;
+	} else {
+		error = soft_error(sock);
 	}
 	return give_int(call, error);
 }
@@ -360,11 +387,23 @@ static struct verdict get_tcp(struct call *call, int name)
 	return refuse(ENOPROTOOPT);
 }
 
+static struct verdict get_ip(const struct call *call, int name)
+{
+	int len, value = call->sock->wishes.value[TERN_TCP_TOS];
+	if (name != IP_TOS)
+		return refuse(ENOPROTOOPT);
+	if (!tern_run_read(call->tid, call->arg[4], &len, sizeof len))
+		return refuse(EFAULT);
+	return give(call, &value, len < 0 ? 0 : tern_linux_ip_size(value, (size_t)len));
+}
+
 struct verdict tern_run_getsockopt(struct call *call)
 {
 	int level = (int)call->arg[1], name = (int)call->arg[2];
 	if (level == SOL_SOCKET)
 		return get_socket(call, name);
+	if (level == IPPROTO_IP)
+		return get_ip(call, name);
 	return level == IPPROTO_TCP ? get_tcp(call, name) : refuse(ENOPROTOOPT);
 }
 

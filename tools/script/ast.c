@@ -198,11 +198,17 @@ void tern_script_mark(struct script *script, int line, struct script_packet *p, 
 		p->ttl = (uint8_t)*value;
 		return;
 	}
+	if (value && strcmp(word, "tos") == 0 && *value >= 0 && *value <= UINT8_MAX) {
+		p->has_tos = true;
+		p->tos = (uint8_t)*value;
+		return;
+	}
 	if (value) {
 		if (strcmp(word, "port") != 0 || *value < 1 || *value > UINT16_MAX)
 			tern_script_error(script, line,
-				"[%s %jd]: only [port 1..65535] and [ttl 1..255] are known", word,
-				(intmax_t)*value);
+				"[%s %jd]: only [port 1..65535], [ttl 1..255] and [tos 0..255] are "
+				"known",
+				word, (intmax_t)*value);
 		p->remote_port = (uint16_t)*value;
 		return;
 	}

@@ -78,9 +78,11 @@ enum script_protocol {
 
 struct script_packet {
 	enum script_protocol protocol;
-	bool inbound;         /* "<": into tern */
-	bool bad_checksum;    /* [badsum]: inject with a wrong TCP or UDP checksum */
-	int8_t ecn;           /* the two ECN bits; -1: any */
+	bool inbound;      /* "<": into tern */
+	bool bad_checksum; /* [badsum]: inject with a wrong TCP or UDP checksum */
+	int8_t ecn;        /* the two ECN bits; -1: any */
+	bool has_tos;      /* [tos 0xN]: the whole byte, ECN bits included */
+	uint8_t tos;
 	uint8_t ttl;          /* [ttl N]; 0: any, or the usual one */
 	uint16_t local_port;  /* "8080>5000"; 0: the current connection's */
 	uint16_t remote_port; /* [port N]; 0: the current connection */

@@ -115,6 +115,8 @@ unsigned tern_script_compare(const struct script_packet *want, const struct scri
 	}
 	if (want->ecn >= 0 && want->ecn != got->ecn)
 		differ(&d, "ECN bits: expected %d, got %d\n", want->ecn, got->ecn);
+	if (want->has_tos && want->tos != got->tos)
+		differ(&d, "TOS: expected 0x%02x, got 0x%02x\n", want->tos, got->tos);
 	if (want->ttl)
 		compare_number(&d, "TTL", want->ttl, got->ttl);
 	if (want->remote_port)

@@ -62,7 +62,7 @@ static uint8_t *put_ip(uint8_t *at, const uint8_t src[4], const uint8_t dst[4],
 {
 	memset(at, 0, IP_HEADER);
 	at[0] = 0x45;
-	at[1] = p->ecn > 0 ? (uint8_t)p->ecn : 0;
+	at[1] = (uint8_t)(p->tos | (p->ecn > 0 ? p->ecn : 0));
 	put16(at + 2, IP_HEADER + len);
 	put16(at + 6, 0x4000); /* DF */
 	at[8] = p->ttl ? p->ttl : TTL;
@@ -306,7 +306,8 @@ static const char *get_ip(const struct script_addresses *addresses, const uint8_
 const char *tern_script_decode(const struct script_addresses *addresses, const uint8_t *data,
 	uint32_t len, struct script_packet *out, const uint8_t **payload)
 {
-	*out = (struct script_packet){.ecn = (int8_t)(len > 1 ? data[1] & 3 : 0)};
+	*out = (struct script_packet){.has_tos = true, .tos = len > 1 ? data[1] : 0};
+	out->ecn = out->tos & 3;
 	*payload = NULL;
 	const char *wrong = get_ip(addresses, data, len);
 	if (wrong)

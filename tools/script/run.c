@@ -118,7 +118,8 @@ static struct seen look(struct run *run, const struct drill_frame *f,
 static const char *show(const struct run *run, const struct seen *s, char text[SCRIPT_TEXT])
 {
 	struct script_packet p = s->packet;
-	if (p.ecn == 0)
+	p.has_tos = p.tos > 3; /* more than the ECN bits */
+	if (p.ecn == 0 || p.has_tos)
 		p.ecn = -1;
 	p.local_port = 0;
 	p.ttl = 0;

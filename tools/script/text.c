@@ -136,6 +136,8 @@ static void say_marks(struct out *o, const struct script_packet *p)
 	static const char *const ecn[] = {"nonect", "ect1", "ect0", "ce"};
 	if (p->ecn >= 0)
 		say(o, "[%s] ", ecn[p->ecn]);
+	if (p->has_tos)
+		say(o, "[tos 0x%02x] ", p->tos);
 	if (p->ttl)
 		say(o, "[ttl %u] ", p->ttl);
 	if (p->remote_port)

@@ -209,6 +209,7 @@ struct verdict tern_ack_step(struct arrival *a)
 	}
 	if (tcb->side) {
 		tcb->side->unanswered = 0;
+		tcb->side->soft_error = 0;
 		tcb->side->hold = false;
 		tern_keepalive_heard(tcp, tcb->side);
 	}

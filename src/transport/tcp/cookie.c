@@ -116,7 +116,7 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 	l->cookies_until = tcp->core->now + 2 * EPOCH_NS;
 	core_count(tcp->core, TERN_COUNT_TcpExtSyncookiesSent);
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, s.window);
-	tern_segment_alone(tcp, &in->dst, &in->src, &s, false);
+	tern_segment_alone(tcp, &in->dst, &in->src, &s, (struct alone){.dscp = l->dscp});
 }
 
 /* The MSS class of a cookie that we made in this epoch or the last; -1 if we did not. */

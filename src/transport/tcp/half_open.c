@@ -25,6 +25,7 @@ struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
 		.window = window,
 		.window_field = (uint16_t)(window >> e->link.rcv_wscale),
 		.timestamps = e->timestamps,
+		.dscp = l->dscp,
 		.ts_recent = e->ts_recent,
 		.replied = e->replied,
 	};
@@ -105,7 +106,8 @@ static int syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 		count_again(tcp, e, &s);
 	s.conn.snd_nxt = e->iss.v + 1;
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_OUT, &s.conn, &answer, answer.window);
-	return tern_segment_alone(tcp, &e->local, &e->remote, &answer, e->sent);
+	return tern_segment_alone(tcp, &e->local, &e->remote, &answer,
+		(struct alone){.dscp = l->dscp, .again = e->sent});
 }
 
 static bool device_has_room(const struct tcp *tcp, int nif)

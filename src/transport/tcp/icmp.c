@@ -23,8 +23,26 @@ static void path_smaller(struct tcp *tcp, struct tcb *tcb, uint32_t mtu)
 	tern_want_send(tcp, tcb);
 }
 
+void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err)
+{
+	struct tcb_side *side = tern_tcb_side(tcp, tcb);
+	if (side)
+		side->soft_error = (int8_t)err;
+}
+
+int tern_tcp_take_soft_error(struct tern_stack *stack, struct tern_conn conn)
+{
+	struct tcb *tcb = tern_tcb_of(tern_stack_tcp(stack), conn);
+	if (!tcb)
+		return TERN_ESTALE;
+	int err = tcb->side ? tcb->side->soft_error : 0;
+	if (err)
+		tcb->side->soft_error = 0;
+	return err;
+}
+
 /* RFC 5927 5.2: before the connection is synchronised an error ends the open, as users expect;
- * later it is soft: retransmission goes on and decides. */
+ * later it is soft, whatever its code: retransmission goes on and decides. */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
 {
 	if (e->len < 8)
@@ -45,4 +63,6 @@ void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
 	}
 	if (tcb->state == TERN_TCP_SYN_SENT && e->err)
 		tern_tcb_die(tcp, tcb, e->err, TERN_CAUSE_UNREACHABLE);
+	else if (e->err) /* RFC 1122 4.2.4.1 */
+		tern_soft_error(tcp, tcb, e->err);
 }

@@ -84,9 +84,7 @@ uint64_t tern_keepalive_turn(struct tcp *tcp, struct tcb *tcb)
 	if (left > 0)
 		return left;
 	if (over(tcp, side)) {
-		core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnTimeout);
-		tern_reset_send(tcp, tcb);
-		tern_tcb_die(tcp, tcb, TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
+		tern_timeout_give_up(tcp, tcb);
 		return 0;
 	}
 	side->keep_probes++;

@@ -185,6 +185,7 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
 	if (l->sndbuf)
 		tern_tcb_fix_sndbuf(tcb, l->sndbuf);
+	tcb->dscp = l->dscp & 0x3fu;
 	tcb->adv_mss = own_mss(l, tcb->adv_mss);
 	tcb->side->choice.window_clamp = l->window_clamp;
 	tern_open_learn(tcp, tcb, syn);

@@ -66,6 +66,8 @@ static int check(enum tern_tcp_option option, int64_t value)
 		most = LINGER2_MAX;
 	else if (option == TERN_TCP_SYNCNT)
 		most = SYN_RETRIES_MAX;
+	else if (option == TERN_TCP_TOS)
+		most = UINT8_MAX;
 	return value < least || value > most ? TERN_ERANGE : 0;
 }
 
@@ -214,6 +216,11 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
 		tern_tell_room(tcp, tcb);
 		break;
+	case TERN_TCP_TOS:
+		if (value > UINT8_MAX)
+			return TERN_ERANGE;
+		tcb->dscp = dscp_of(value) & 0x3fu;
+		return 0;
 	case TERN_TCP_CONGESTION:
 		if (!tern_cc_at((unsigned)value))
 			return TERN_ERANGE;
@@ -264,6 +271,9 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	case TERN_TCP_SNDBUF:
 		*value = tcb->sndbuf;
 		return 0;
+	case TERN_TCP_TOS:
+		*value = tos_of(tcb->dscp);
+		return 0;
 	case TERN_TCP_CONGESTION:
 		*value = tcb->cc;
 		return 0;
@@ -310,6 +320,8 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 		l->window_clamp = clamp(value);
 	else if (option == TERN_TCP_DEFER_ACCEPT)
 		l->defer = deferred_retries(tcp, value);
+	else if (option == TERN_TCP_TOS)
+		l->dscp = dscp_of(value);
 	else
 		return TERN_EINVAL;
 	return 0;
@@ -330,6 +342,8 @@ int tern_tcp_listen_option_get(const struct tern_stack *stack, struct tern_liste
 		*value = l->window_clamp;
 	else if (option == TERN_TCP_DEFER_ACCEPT)
 		*value = deferred_seconds(tcp, l->defer);
+	else if (option == TERN_TCP_TOS)
+		*value = tos_of(l->dscp);
 	else
 		return TERN_EINVAL;
 	return 0;

@@ -471,8 +471,8 @@ static bool choose(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	return plan_ack(tcb, plan);
 }
 
-/* No way to the peer for now. An open fails; what waits to be sent waits for a timer; an ACK alone
- * is forgotten: whoever needs it asks again. */
+/* No way to the peer for now. An open fails; what waits to be sent waits for a timer, as after a
+ * router's error; an ACK alone is forgotten: whoever needs it asks again. */
 static void unreachable(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->state == TERN_TCP_SYN_SENT) {
@@ -480,10 +480,12 @@ static void unreachable(struct tcp *tcp, struct tcb *tcb)
 		return;
 	}
 	if (tcb_syn_unacked(tcb)) {
+		tern_soft_error(tcp, tcb, TERN_EHOSTUNREACH);
 		tern_timer_data_sent(tcp, tcb);
 		return;
 	}
 	if (tcb_flight(tcb) || tcb->send.len || fin_waits(tcb)) {
+		tern_soft_error(tcp, tcb, TERN_EHOSTUNREACH);
 		tern_timer_blocked(tcp, tcb, 0);
 		return;
 	}

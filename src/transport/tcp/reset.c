@@ -33,7 +33,7 @@ static bool share(struct tcp *tcp, const struct tern_addr *to)
 }
 
 int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s, bool again)
+	const struct tcp_segment *s, struct alone how)
 {
 	uint8_t header[TCP_HEADER_LEN_MAX];
 	uint32_t len = tern_tcp_emit(header, s);
@@ -42,14 +42,16 @@ int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struc
 	struct ip_datagram d = {
 		.src = *src,
 		.dst = *dst,
-		.out = {.protocol = IPPROTO_TCP_NUM, .dont_fragment = true},
+		.out = {.protocol = IPPROTO_TCP_NUM,
+			.tos = tos_of(how.dscp),
+			.dont_fragment = true},
 		.head = header,
 		.head_len = len,
 	};
 	int err = tern_ip_send(tcp->ip, &d);
 	if (err != 0)
 		return err;
-	core_count(tcp->core, again ? TERN_COUNT_TcpRetransSegs : TERN_COUNT_TcpOutSegs);
+	core_count(tcp->core, how.again ? TERN_COUNT_TcpRetransSegs : TERN_COUNT_TcpOutSegs);
 	if (s->flags & TCP_RST)
 		core_count(tcp->core, TERN_COUNT_TcpOutRsts);
 	return 0;
@@ -73,7 +75,8 @@ void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_
 		s.ack = seq_add(seg->seq, seg->len);
 	}
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, NULL, in, &s, 0);
-	tern_segment_alone(tcp, &in->dst, &in->src, &s, false);
+	/* As Linux: the answer is worth as much as what asked for it. */
+	tern_segment_alone(tcp, &in->dst, &in->src, &s, (struct alone){.dscp = dscp_of(in->tos)});
 }
 
 void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
@@ -91,5 +94,6 @@ void tern_reset_send(struct tcp *tcp, struct tcb *tcb)
 		s.options.tsecr = tcb->ts_recent;
 	}
 	tern_trace_segment(tcp, TERN_TRACE_SEGMENT_OUT, tcb, NULL, &s, 0);
-	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s, false);
+	tern_segment_alone(tcp, &tcb->path->src, &tcb->path->dst, &s,
+		(struct alone){.dscp = tcb->dscp});
 }

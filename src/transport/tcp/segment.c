@@ -167,7 +167,7 @@ void tern_segment_build(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 		frame->header_len = (uint16_t)(tcb->path->header_len + header_len);
 	}
 	struct ip_out out = {.protocol = IPPROTO_TCP_NUM,
-		.tos = ecn,
+		.tos = tos_of(tcb->dscp) | ecn,
 		.dont_fragment = true,
 		.len = header_len + plan->len};
 	tern_path_emit(tcp->ip, tcb->path, frame, &out);

@@ -75,7 +75,7 @@ void tern_tcb_enter(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_state to, en
 {
 	enum tern_tcp_state from = tcb->state;
 	assert(tern_tcp_edge_legal(from, to));
-	tcb->state = (uint8_t)to;
+	tcb->state = to & 0xfu;
 	tcb->state_at = now_s(tcp);
 	count_edge(tcp->core, from, to);
 	tcp->time_waits += to == TERN_TCP_TIME_WAIT;

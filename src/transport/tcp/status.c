@@ -100,6 +100,7 @@ static void describe_standstill(const struct tcp *tcp, const struct tcb *tcb,
 	if (!side)
 		return;
 	out->unanswered = side->unanswered;
+	out->soft_error = side->soft_error;
 	out->keepalive_probes = side->keep_probes;
 	if (side->keepalive)
 		out->keepalive_probes_max = tern_keepalive_probes_max(tcp, side);

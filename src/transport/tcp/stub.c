@@ -47,7 +47,8 @@ void tern_stub_send(struct tcp *tcp, const struct stub *s, uint16_t flags)
 		seg.options.tsecr = s->ts_recent;
 	}
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_OUT, c, &seg, seg.window ? s->window : 0);
-	tern_segment_alone(tcp, &c->local.addr, &c->remote.addr, &seg, false);
+	tern_segment_alone(tcp, &c->local.addr, &c->remote.addr, &seg,
+		(struct alone){.dscp = s->dscp});
 }
 
 /* RFC 5961 3.2: only the exact number resets. */

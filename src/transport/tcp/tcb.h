@@ -109,6 +109,7 @@ struct tcb_side {
 	bool recover_ahead;      /* a recovery ended at `recover` and snd.una has not passed it */
 	uint8_t unanswered;      /* timeouts and probes since the peer was last heard */
 	uint8_t unmoved;         /* and since snd.una last moved */
+	int8_t soft_error;       /* tern_err: what ICMP last said of it since then; 0: nothing */
 	tern_seq timed_end;      /* an ACK of this number ends the timing */
 	tern_seq rtx_next;       /* RECOVERY_TIMEOUT without a scoreboard: next to send again */
 	tern_seq recover;        /* RFC 6582; RECOVERY_TIMEOUT: snd.nxt at the timeout */
@@ -156,12 +157,11 @@ struct tcb {
 	struct tcb *send_next, **send_link; /* on a ready or parked queue; link NULL when on none */
 	struct tcb_side *side;              /* NULL while idle */
 	uint32_t flags;
-	uint8_t state;
-	uint8_t cc : 2;       /* number of the congestion control */
+	uint8_t state : 4;
 	uint8_t send_nif : 3; /* whose ready or parked queue it is on */
 	bool ecn : 1;         /* offered, then agreed upon (RFC 3168) */
-	bool ecn_echo : 1;    /* ECE until the peer says CWR */
-	bool ecn_cwr : 1;     /* CWR is due on the next new text */
+	uint8_t cc : 2;       /* number of the congestion control */
+	uint8_t dscp : 6;     /* the DS field's upper bits (RFC 2474), of every segment */
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 	int8_t error; /* tern_err that killed it */
 	struct {
@@ -191,8 +191,10 @@ struct tcb {
 	uint16_t rcv_mss; /* largest segment seen (RFC 1122 4.2.3.2: "full-sized") */
 	uint8_t backoff;  /* timeouts, or unanswered probes, in a row */
 	uint8_t dupacks;
-	uint8_t quickacks; /* segments to acknowledge at once, at the start */
-	uint8_t acks_owed; /* duplicate ACKs to be sent one by one */
+	uint8_t quickacks : 5; /* segments to acknowledge at once, at the start */
+	bool ecn_echo : 1;     /* ECE until the peer says CWR */
+	bool ecn_cwr : 1;      /* CWR is due on the next new text */
+	uint8_t acks_owed;     /* duplicate ACKs to be sent one by one */
 	void *user;
 	struct notice notice; /* before accept: the place in the listener's list */
 };
@@ -201,6 +203,7 @@ struct listener {
 	uint32_t generation;
 	uint16_t port;
 	struct tern_addr addr; /* unspecified: any */
+	uint8_t dscp;          /* as its connections' */
 	uint32_t backlog;
 	uint32_t queued, half_open;
 	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
@@ -298,6 +301,7 @@ struct stub {
 	uint32_t window;       /* bytes offered beyond rcv_nxt */
 	uint16_t window_field; /* as its ACKs say it */
 	bool timestamps;
+	uint8_t dscp;
 	uint32_t ts_recent;
 	uint32_t replied; /* stub.c's clock at the last reply that is rationed; 0: never */
 };

@@ -23,6 +23,8 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
 void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
+/* An error that may pass: remembered until the peer is heard, and why it timed out if it does. */
+void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
 /* Something about neighbours changed: parked connections try again. */
@@ -433,15 +435,30 @@ uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
 void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
 /* An ACK with ECE came. */
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+/* The DSCP of a packet with that TOS, and the TOS of one that says nothing of congestion. */
+static inline uint8_t dscp_of(int64_t tos)
+{
+	return (uint8_t)(tos >> 2 & 0x3f);
+}
+
+static inline uint8_t tos_of(unsigned dscp)
+{
+	return (uint8_t)(dscp << 2);
+}
+
 /* And a segment goes out: completes its flags; returns its packet's ECN bits. */
 uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 
-/* Sends a segment without text that no connection pulls; again: not for the first time. 0, or why
- * tern_ip_send() could not. */
+/* How a segment goes out that no connection pulls. */
+struct alone {
+	uint8_t dscp;
+	bool again; /* not for the first time */
+};
+/* Sends one, without text. 0, or why tern_ip_send() could not. */
 int tern_segment_alone(struct tcp *tcp, const struct tern_addr *src, const struct tern_addr *dst,
-	const struct tcp_segment *s, bool again);
+	const struct tcp_segment *s, struct alone how);
 /* RFC 9293 3.10.7.1: answers a segment that belongs nowhere. */
 void tern_reset_reply(struct tcp *tcp, const struct ip_in *in, const struct tcp_segment *seg);
 /* Resets a connection's peer: <SEQ=SND.NXT><CTL=RST,ACK> (RFC 9293 3.10.5). */
@@ -491,6 +508,8 @@ void tern_timer_keepalive(struct tcp *tcp, struct tcb *tcb, uint64_t wait); /* n
 /* After how many timeouts in a row it is given up (R2 of RFC 9293 3.8.3); for closed windows see
  * tern_tcp_info. */
 uint32_t tern_timeout_retries_max(const struct tcp *tcp, const struct tcb *tcb);
+/* It has timed out: ends with the soft error, if there was one. */
+void tern_timeout_give_up(struct tcp *tcp, struct tcb *tcb);
 
 /* --- timewait.c ---------------------------------------------------------------------- */
 

@@ -72,13 +72,14 @@ static void back_off(const struct tcp *tcp, struct tcb *tcb)
 		tcb->side->unmoved++;
 }
 
-static void give_up(struct tcp *tcp, struct tcb *tcb)
+void tern_timeout_give_up(struct tcp *tcp, struct tcb *tcb)
 {
+	int soft = tcb->side ? tcb->side->soft_error : 0;
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPAbortOnTimeout);
 	/* Tell the peer too, in case it is only we who are not heard. */
 	if (tcb_in(tcb, SYNCHRONIZED))
 		tern_reset_send(tcp, tcb);
-	tern_tcb_die(tcp, tcb, TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
+	tern_tcb_die(tcp, tcb, soft ? soft : TERN_ETIMEDOUT, TERN_CAUSE_TIMEOUT);
 }
 
 /* --- what expires --------------------------------------------------------------------------- */
@@ -109,7 +110,7 @@ static bool retransmit_expired(struct tcp *tcp, struct tcb *tcb)
 {
 	tern_trace_timer(tcp, tcb, TERN_TIMER_RETRANSMIT, true, tcp->core->now);
 	if (out_of_tries(tcp, tcb)) {
-		give_up(tcp, tcb);
+		tern_timeout_give_up(tcp, tcb);
 		return false;
 	}
 	if (tcb_syn_unacked(tcb)) {
@@ -165,7 +166,7 @@ static bool persist_expired(struct tcp *tcp, struct tcb *tcb)
 	/* A window that stays shut, and a force that found no way to the peer: both must end. */
 	if (closed || tcb->flags & TCB_FORCE) {
 		if (out_of_tries(tcp, tcb)) {
-			give_up(tcp, tcb);
+			tern_timeout_give_up(tcp, tcb);
 			return false;
 		}
 		back_off(tcp, tcb);

@@ -5,7 +5,6 @@
 #include <string.h>
 #include "transport/tcp/tcp.h"
 
-#define NONE         UINT32_MAX
 #define EXPIRE_MAX   1024          /* a call */
 #define NEAR         (1000 * 1000) /* us: so much longer than it should one may wait */
 #define BUDGET_SHARE 5             /* of all memory, the most that entries take */
@@ -13,9 +12,9 @@
 void tern_timewait_init(struct tcp *tcp)
 {
 	struct time_waits *w = &tcp->waits;
-	tern_pool_init(&w->pool, &tcp->core->mem, sizeof(struct time_wait), 14, UINT32_MAX);
+	tern_pool_init(&w->pool, &tcp->core->mem, sizeof(struct time_wait), 14, TIME_WAIT_NONE);
 	tern_htab_init(&w->table, &tcp->core->mem);
-	w->oldest = w->youngest = NONE;
+	w->oldest = w->youngest = TIME_WAIT_NONE;
 }
 
 bool tern_timewait_overflow(const struct tcp *tcp)
@@ -29,23 +28,32 @@ bool tern_timewait_overflow(const struct tcp *tcp)
 
 static struct time_wait *at(const struct tcp *tcp, uint32_t slot)
 {
-	return slot == NONE ? NULL : tern_pool_at(&tcp->waits.pool, slot);
+	return slot == TIME_WAIT_NONE ? NULL : tern_pool_at(&tcp->waits.pool, slot);
 }
 
 static void leave(struct tcp *tcp, const struct time_wait *w)
 {
 	struct time_wait *before = at(tcp, w->prev), *after = at(tcp, w->next);
-	*(before ? &before->next : &tcp->waits.oldest) = w->next;
-	*(after ? &after->prev : &tcp->waits.youngest) = w->prev;
+	if (before)
+		before->next = w->next;
+	else
+		tcp->waits.oldest = w->next;
+	if (after)
+		after->prev = w->prev;
+	else
+		tcp->waits.youngest = w->prev;
 }
 
 static void join(struct tcp *tcp, struct time_wait *w)
 {
 	uint32_t slot = tern_pool_slot(&tcp->waits.pool, w);
 	struct time_wait *last = at(tcp, tcp->waits.youngest);
-	w->prev = tcp->waits.youngest;
-	w->next = NONE;
-	*(last ? &last->next : &tcp->waits.oldest) = slot;
+	w->prev = tcp->waits.youngest & TIME_WAIT_NONE;
+	w->next = TIME_WAIT_NONE;
+	if (last)
+		last->next = slot & TIME_WAIT_NONE;
+	else
+		tcp->waits.oldest = slot;
 	tcp->waits.youngest = slot;
 }
 
@@ -57,7 +65,7 @@ static uint32_t hash_of(const struct tcp *tcp, const struct time_wait *w)
 
 struct time_wait *tern_timewait_find(const struct tcp *tcp, const struct tcp_pair *pair)
 {
-	if (tcp->waits.oldest == NONE)
+	if (tcp->waits.oldest == TIME_WAIT_NONE)
 		return NULL;
 	struct htab_probe probe = tern_htab_probe(&tcp->waits.table, (uint32_t)pair->hash);
 	for (uint32_t slot; tern_htab_next(&probe, &slot);) {
@@ -85,6 +93,7 @@ struct stub tern_timewait_stub(const struct time_wait *w)
 		.window = (uint32_t)w->window << w->rcv_wscale,
 		.window_field = w->window,
 		.timestamps = w->timestamps,
+		.dscp = w->dscp,
 		.ts_recent = w->ts_recent,
 		.replied = w->replied,
 	};
@@ -125,6 +134,7 @@ static void fill(struct time_wait *w, const struct tcb *tcb, uint32_t due)
 		.rcv_nxt = tcb->rcv.nxt,
 		.ts_recent = tcb->ts_recent,
 		.due = due,
+		.dscp = tcb->dscp,
 		.window = (uint16_t)at_most(tcb_offered(tcb) >> tcb->rcv_wscale, UINT16_MAX),
 		.rcv_wscale = tcb->rcv_wscale,
 		.timestamps = !!(tcb->flags & TCB_TIMESTAMPS),

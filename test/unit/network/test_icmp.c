@@ -182,9 +182,10 @@ static void an_error_about_a_packet_of_ours_goes_up_judged(void **state)
 	} kinds[] = {
 		{3, 0, TERN_ENETUNREACH, false},
 		{3, 1, TERN_EHOSTUNREACH, false},
-		{3, 2, TERN_EPROTO, true},
+		{3, 2, TERN_ENOPROTOOPT, true},
 		{3, 3, TERN_ECONNREFUSED, true},
 		{3, 4, TERN_EMSGSIZE, false},
+		{3, 11, TERN_ENETUNREACH, false},
 		{3, 13, TERN_EHOSTUNREACH, false},
 		{11, 0, TERN_EHOSTUNREACH, false},
 		{11, 1, TERN_EHOSTUNREACH, false},

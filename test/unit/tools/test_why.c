@@ -9,6 +9,7 @@
 #include "tools/base64.h"
 #include "tools/control_rows.h"
 #include "tools/why.h"
+#include "wire/icmpv4.h"
 
 static struct why_facts facts;
 
@@ -233,8 +234,12 @@ static void data_is_unacknowledged(void **state)
 		"500 bytes, our FIN counted, unacknowledged for 12 s: sent again ");
 	assert_non_null(strstr(facts.fact[0].says, " times in a row in vain, retry "));
 	assert_non_null(strstr(facts.fact[0].says, " of 15 in "));
-	assert_non_null(strstr(facts.fact[0].says, "last heard 12 s ago"));
+	assert_non_null(strstr(facts.fact[0].says, "last heard 12 s ago."));
+	assert_null(strstr(facts.fact[0].says, "The network says"));
 	assert_int_equal(facts.fact[1].cause, WHY_FIN_UNACKED);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_HOST, 0, p.ack);
+	explain(&p);
+	assert_non_null(strstr(facts.fact[0].says, " ago. The network says: no route to host."));
 	peer_close(&p);
 }
 

@@ -250,6 +250,33 @@ static void icmp_ends_no_established_connection(void **state)
 	peer_close(&p);
 }
 
+/* MUST-47: one about what is in flight is kept until it is asked for, or the peer is heard. */
+static void a_soft_error_is_told_once(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_at(&p, 1);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, "data", 4), 4);
+	assert_int_equal(peer_drain(&p), 1);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_NET, 0, p.ack - 1);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_NET, 0, p.ack + 4);
+	assert_int_equal(tern_tcp_take_soft_error(p.stack, p.conn), 0);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_NET, 0, p.ack);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_PORT, 0, p.ack + 3);
+	assert_int_equal(peer_info(&p).soft_error, TERN_ECONNREFUSED);
+	assert_int_equal(tern_tcp_take_soft_error(p.stack, p.conn), TERN_ECONNREFUSED);
+	assert_int_equal(tern_tcp_take_soft_error(p.stack, p.conn), 0);
+	peer_icmp(&p, ICMP_UNREACHABLE, ICMP_CODE_NET, 0, p.ack);
+	assert_int_equal(peer_info(&p).soft_error, TERN_ENETUNREACH);
+	p.ack += 2;
+	peer_say(&p, TCP_ACK, 0, NULL, 0);
+	assert_int_equal(peer_info(&p).soft_error, 0);
+	assert_int_equal(peer_state(&p), TERN_TCP_ESTABLISHED);
+	tern_tcp_abort(p.stack, p.conn);
+	assert_int_equal(tern_tcp_take_soft_error(p.stack, p.conn), TERN_ESTALE);
+	peer_close(&p);
+}
+
 static void a_smaller_path_is_believed_only_in_window_and_never_below_the_floor(void **state)
 {
 	(void)state;
@@ -339,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_guessed_number_without_an_acknowledgement_poisons_no_timestamp),
 		cmocka_unit_test(an_old_timestamp_is_forgiven_after_24_days),
 		cmocka_unit_test(icmp_ends_no_established_connection),
+		cmocka_unit_test(a_soft_error_is_told_once),
 		cmocka_unit_test(
 			a_smaller_path_is_believed_only_in_window_and_never_below_the_floor),
 		cmocka_unit_test(a_refused_open_is_told_only_by_an_acceptable_reset),

@@ -107,6 +107,36 @@ static void a_listener_has_options_of_its_own(void **state)
 	peer_close(&p);
 }
 
+/* MUST-48. */
+static void a_connection_that_marks_its_packets_needs_no_side_block(void **state)
+{
+	(void)state;
+	struct peer p;
+	connected(&p);
+	assert_int_equal(get(&p, TERN_TCP_TOS), 0);
+	assert_int_equal(set(&p, TERN_TCP_TOS, 256), TERN_ERANGE);
+	assert_int_equal(set(&p, TERN_TCP_TOS, 255), 0);
+	assert_int_equal(get(&p, TERN_TCP_TOS), 252);
+	peer_ignore(&p, 60 * SEC);
+	assert_null(peer_tcb(&p)->side);
+	assert_int_equal(get(&p, TERN_TCP_TOS), 252);
+	peer_close(&p);
+}
+
+static void connections_mark_their_packets_as_their_listener(void **state)
+{
+	(void)state;
+	struct peer p;
+	peer_open(&p);
+	peer_listen(&p);
+	assert_int_equal(listen_set(&p, TERN_TCP_TOS, 256), TERN_ERANGE);
+	assert_int_equal(listen_set(&p, TERN_TCP_TOS, 185), 0);
+	assert_int_equal(listen_get(&p, TERN_TCP_TOS), 184);
+	peer_connect(&p, 5000, &plain);
+	assert_int_equal(get(&p, TERN_TCP_TOS), 184);
+	peer_close(&p);
+}
+
 static unsigned count_events(struct peer *p, enum tern_event_kind kind)
 {
 	unsigned n = 0;
@@ -225,6 +255,8 @@ int main(void)
 		cmocka_unit_test(what_is_chosen_outlasts_the_quiet),
 		cmocka_unit_test(what_is_out_of_range_is_refused),
 		cmocka_unit_test(a_listener_has_options_of_its_own),
+		cmocka_unit_test(a_connection_that_marks_its_packets_needs_no_side_block),
+		cmocka_unit_test(connections_mark_their_packets_as_their_listener),
 		cmocka_unit_test(what_is_sent_makes_room_under_a_low_mark),
 		cmocka_unit_test(a_mark_that_is_raised_makes_room_at_once),
 		cmocka_unit_test(a_deferred_handshake_costs_no_connection),
