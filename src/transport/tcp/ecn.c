@@ -61,7 +61,7 @@ void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 	if (side->use.reducing && seq_leq(tcb->snd.una, side->use.reduced))
 		return;
 	tcb->ssthresh = tern_cc_reduced(tcb, ack->flight);
-	tcb->cwnd = tcb->ssthresh;
+	tern_recovery_ease(tcb, ack->acked);
 	tern_trace_congestion(tcp, tcb, "ecn");
 }
 

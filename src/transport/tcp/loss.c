@@ -29,6 +29,7 @@ static void begin(struct tcb *tcb, enum tern_retransmit_reason why)
 	side->rtx_reason = (uint8_t)why;
 	side->recover = tcb->snd.nxt;
 	side->rec.tlp.out = side->rec.tlp.due = false;
+	side->rec.prr.easing = false;
 	tern_rtt_cancel(tcb);
 }
 

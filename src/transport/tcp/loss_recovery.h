@@ -33,6 +33,9 @@ uint32_t tern_recovery_pipe(const struct tcb *tcb);
 uint32_t tern_recovery_ssthresh(struct tcb *tcb);
 /* Lets congestion control grow cwnd by what an ACK delivered, if it is of a kind that opens it. */
 void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d);
+/* Congestion was echoed, ssthresh is lowered, nothing is lost: so much was delivered with the echo.
+ */
+void tern_recovery_ease(struct tcb *tcb, uint32_t delivered);
 /* A recovery, fast or after a timeout, is over; windows are the caller's. */
 void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb);
 /* The scoreboard was given up for want of memory: on without it. */

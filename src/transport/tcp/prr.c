@@ -1,6 +1,7 @@
 /*
- * Proportional rate reduction (RFC 9937): during fast recovery, so much is sent for what is
- * delivered that the window has shrunk to ssthresh when all that was in flight has been heard of.
+ * Proportional rate reduction (RFC 9937): during fast recovery, and when congestion was echoed (as
+ * Linux), so much is sent for what is delivered that the window has shrunk to ssthresh when all
+ * that was in flight has been heard of.
  */
 #include "transport/tcp/tcp.h"
 
@@ -51,6 +52,7 @@ void tern_prr_ack(struct tcb *tcb, uint32_t delivered, bool safe)
 
 void tern_prr_sent(struct tcb *tcb, uint32_t bytes)
 {
-	if (tcb->side->mode == RECOVERY_FAST)
-		tcb->side->rec.prr.out += bytes;
+	struct prr *p = &tcb->side->rec.prr;
+	if (tcb->side->mode == RECOVERY_FAST || p->easing)
+		p->out += bytes;
 }

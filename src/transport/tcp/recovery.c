@@ -100,13 +100,19 @@ static bool undone(const struct tcb *tcb, const struct delivery *d)
 	       tern_undo_by_arrival(tcb);
 }
 
+/* RFC 9937 6.2, at the end, however far PRR has come. */
+static void settle(struct tcb *tcb)
+{
+	tcb->cwnd = tcb->ssthresh;
+}
+
 /* `recover` is acknowledged: the windows are ssthresh, or what they were. */
 static void finish(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
 {
 	if (undone(tcb, d)) {
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPFullUndo);
 	} else {
-		tcb->cwnd = tcb->ssthresh;
+		settle(tcb);
 		tern_cwv_recovered(tcb, tcb->side->rec.undo.resent);
 		tern_undo_leave(tcb);
 		tern_rack_recovered(tcb);
@@ -131,6 +137,31 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	tern_prr_ack(tcb, d->bytes, ack->acked && !more);
 }
 
+void tern_recovery_ease(struct tcb *tcb, uint32_t delivered)
+{
+	tcb->cwnd = at_most(tcb->cwnd, tcb->ssthresh);
+	if (!scored(tcb) || tcb_flight(tcb) == 0)
+		return;
+	tern_prr_begin(tcb, delivered);
+	tcb->side->rec.prr.easing = true;
+}
+
+static void stop_easing(struct tcb *tcb)
+{
+	if (tcb->side->rec.prr.easing)
+		settle(tcb);
+	tcb->side->rec.prr.easing = false;
+}
+
+/* Until all that was in flight when the echo came is acknowledged, and with it the CWR. */
+static void ease(struct tcb *tcb, const struct delivery *d)
+{
+	if (!tcb->side->use.reducing || tcb_flight(tcb) == 0)
+		stop_easing(tcb);
+	else
+		tern_prr_ack(tcb, d->bytes, false);
+}
+
 /* D-SACK says after the fact that it was for nothing. */
 static void open_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack,
 	const struct delivery *d)
@@ -138,6 +169,8 @@ static void open_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	tern_undo_expire(tcb);
 	if (d->dsack && tern_undo_by_duplicates(tcb))
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPDSACKUndo);
+	if (tcb->side->rec.prr.easing)
+		ease(tcb, d);
 	tern_recovery_grow(tcb, ack, d);
 }
 
@@ -302,6 +335,7 @@ void tern_recovery_too_big(struct tcp *tcp, struct tcb *tcb)
 void tern_recovery_blind(struct tcb *tcb)
 {
 	struct recovery *rec = &tcb->side->rec;
+	stop_easing(tcb);
 	rec->rack.due = 0;
 	rec->tlp.out = rec->tlp.due = false;
 	rec->undo.on = false;

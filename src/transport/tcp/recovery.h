@@ -88,6 +88,7 @@ struct tlp {
 struct prr {
 	uint32_t flight;         /* bytes: RecoverFS */
 	uint32_t delivered, out; /* bytes since the recovery began: prr_delivered, prr_out */
+	bool easing;             /* without a loss: congestion was echoed */
 };
 
 /* To take a reduction back that was for nothing (RFC 3522, 4015, 3708). */

@@ -90,6 +90,7 @@ void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why)
 		tcb->ssthresh = u->ssthresh;
 	u->on = false;
 	tcb->side->use.reducing = false;
+	tcb->side->rec.prr.easing = false;
 	tern_board_unlose(&tcb->side->rec.board);
 	if (tern_cc_of(tcb)->undone)
 		tern_cc_of(tcb)->undone(tcb);

@@ -48,6 +48,24 @@ static void open_sending(struct peer *p, uint32_t segments)
 	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, segments * MSS), segments * MSS);
 }
 
+static void open_with_sack(struct peer *p)
+{
+	struct tcp_segment s = {.seq = seq(7000),
+		.flags = TCP_SYN | BOTH,
+		.window = UINT16_MAX,
+		.options = with_mss};
+	s.options.has |= TCP_OPT_SACK_OK;
+	open_as(p, 2);
+	peer_listen(p);
+	peer_send(p, &s);
+	assert_true(peer_take(p));
+	p->seq = 7001;
+	p->ack = p->last.seq.v + 1;
+	accept_it(p);
+	tern_tcp_option_set(p->stack, p->conn, TERN_TCP_SNDBUF, sizeof data);
+	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, 60 * MSS), 60 * MSS);
+}
+
 /* Takes the next segment; its flags. */
 static uint16_t take(struct peer *p)
 {
@@ -270,6 +288,49 @@ static void an_echo_reduces_the_window_once(void **state)
 	peer_close(&p);
 }
 
+/* With a scoreboard the window goes down as for a loss: in proportion to what is delivered (RFC
+ * 9937), and is ssthresh when all that was in flight is acknowledged. */
+static void with_sack_an_echo_lowers_the_window_step_by_step(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with_sack(&p);
+	assert_int_equal(peer_drain(&p), 10);
+	ack(&p, TCP_ECE, 1);
+	assert_int_equal(peer_info(&p).ssthresh, 5 * MSS);
+	assert_int_equal(peer_info(&p).recovery, TERN_TCP_RECOVERY_CWR);
+	unsigned sent = peer_drain(&p);
+	for (unsigned i = 2; i <= 10; i++) {
+		ack(&p, 0, 1);
+		sent += peer_drain(&p);
+		assert_in_range(sent, (i - 1) / 2, i / 2 + 1); /* one for two */
+	}
+	assert_int_equal(peer_info(&p).unacked, 5 * MSS);
+	ack(&p, 0, 1); /* it had CWR */
+	assert_int_equal(peer_info(&p).recovery, TERN_TCP_RECOVERY_OPEN);
+	assert_int_equal(peer_info(&p).cwnd, 5 * MSS);
+	peer_close(&p);
+}
+
+/* A reply is all acknowledged at once, and marked: what comes next has a window of ssthresh. */
+static void an_echo_at_the_end_leaves_ssthresh(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with_sack(&p);
+	peer_drain(&p);
+	tern_tcp_option_set(p.stack, p.conn, TERN_TCP_CORK, 1);
+	for (unsigned i = 0; i < 60; i++) {
+		ack(&p, i < 5 ? TCP_ECE : 0, peer_info(&p).unacked / MSS);
+		peer_drain(&p);
+	}
+	assert_int_equal(peer_info(&p).unacked, 0);
+	assert_int_equal(peer_info(&p).recovery, TERN_TCP_RECOVERY_OPEN);
+	assert_true(peer_info(&p).cwnd >= 2 * MSS);
+	assert_true(peer_info(&p).cwnd >= peer_info(&p).ssthresh);
+	peer_close(&p);
+}
+
 static void growth_goes_on_a_window_later(void **state)
 {
 	(void)state;
@@ -376,6 +437,8 @@ int main(void)
 		cmocka_unit_test(a_mark_is_echoed_until_the_peer_has_reduced),
 		cmocka_unit_test(without_agreement_marks_mean_nothing),
 		cmocka_unit_test(an_echo_reduces_the_window_once),
+		cmocka_unit_test(with_sack_an_echo_lowers_the_window_step_by_step),
+		cmocka_unit_test(an_echo_at_the_end_leaves_ssthresh),
 		cmocka_unit_test(growth_goes_on_a_window_later),
 		cmocka_unit_test(a_loss_that_was_announced_counts_once),
 		cmocka_unit_test(a_loss_is_answered_for_too),
