@@ -120,6 +120,9 @@ static int64_t set_buffer(struct drill *drill, struct fd *fd, enum tern_tcp_opti
 	tern_get(drill->stack, option == TERN_TCP_SNDBUF ? "tcp_wmem_max" : "tcp_rmem_max", &most);
 	int64_t bytes = value < 0 || value > most ? most : value < min ? min : value;
 	*buffer = (uint32_t)bytes;
+	if (fd->kind == FD_LISTENER)
+		return tern_drill_result(
+			tern_tcp_listen_option_set(drill->stack, fd->listener, option, bytes));
 	if (fd->kind != FD_CONN)
 		return 0;
 	return tern_drill_result(tern_tcp_option_set(drill->stack, fd->conn, option, bytes));

@@ -227,10 +227,9 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 {
 	const struct settings *set = &tcp->core->set;
-	if (set->tcp_window_scaling) {
+	if (set->tcp_window_scaling)
 		tcb->flags |= TCB_WSCALE;
-		tcb->rcv_wscale = tern_window_scale(tcp, 0) & 0xfu;
-	}
+	tern_window_rescale(tcp, tcb);
 	if (set->tcp_timestamps)
 		tcb->flags |= TCB_TIMESTAMPS;
 	if (set->tcp_sack)

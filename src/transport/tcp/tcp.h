@@ -144,6 +144,8 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener);
 /* What a listener's SYN-ACK offers, bytes: never scaled. */
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
+/* And the window scale beside it. */
+uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
  * the SYN has. */
 void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
@@ -338,9 +340,11 @@ void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
 void tern_window_held(struct tcp *tcp, struct tcb *tcb);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
-/* The smallest window scale with which tcp_rmem_max can be offered, or TCP_WINDOW_CLAMP (0: none)
- * if that is less, bytes. */
-uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp);
+/* The smallest window scale with which a buffer of that size, bytes, can be offered (0: not fixed,
+ * auto-tuned up to tcp_rmem_max), or TCP_WINDOW_CLAMP (0: none) if that is less. */
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t fixed, uint32_t clamp);
+/* The same for a connection whose SYN is yet to come: what it will say. */
+void tern_window_rescale(const struct tcp *tcp, struct tcb *tcb);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 
 /* --- output.c, segment.c ------------------------------------------------------------- */
