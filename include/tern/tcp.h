@@ -181,8 +181,8 @@ enum tern_tcp_option {
 	TERN_TCP_WINDOW_CLAMP,  /* bytes, the most to offer, at least 1152; 0: what rcvbuf allows;
 				   set before our SYN, or on a listener, it lowers the window
 				   scale, too */
-	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write; 0:
-				   tcp_notsent_lowat */
+	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write, up to
+				   UINT32_MAX, which is no limit; 0: tcp_notsent_lowat */
 	TERN_TCP_DEFER_ACCEPT,  /* of a listener: s to wait for data after the handshake, rounded up
 				   to when a SYN-ACK would be sent again; 0: accept at once. Of a
 				   connection that we open, not 0: the ACK that completes the

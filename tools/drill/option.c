@@ -96,7 +96,7 @@ static int64_t set_known(struct drill *drill, struct fd *fd, const struct known 
 		int error = tern_linux_option_value(k->name, fd->kind != FD_SOCKET, &number);
 		if (error)
 			return -error;
-		value = number;
+		value = tern_linux_option_number(k->option, number);
 	}
 	if (flag)
 		value = value != 0;

@@ -66,6 +66,8 @@ static int check(enum tern_tcp_option option, int64_t value)
 		most = LINGER2_MAX;
 	else if (option == TERN_TCP_SYNCNT)
 		most = SYN_RETRIES_MAX;
+	else if (option == TERN_TCP_NOTSENT_LOWAT)
+		most = UINT32_MAX;
 	return value < least || value > most ? TERN_ERANGE : 0;
 }
 
@@ -103,10 +105,9 @@ static void most_changed(struct tcp *tcp, struct tcb *tcb)
 
 static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option, int64_t value)
 {
-	int err = check(option, value);
-	struct tcb_side *side = err ? NULL : tern_tcb_side(tcp, tcb);
+	struct tcb_side *side = tern_tcb_side(tcp, tcb);
 	if (!side)
-		return err ? err : TERN_ENOMEM;
+		return TERN_ENOMEM;
 	struct tcb_choice *c = &side->choice;
 	if (option == TERN_TCP_LINGER2)
 		c->linger2 = (int16_t)value;
@@ -192,8 +193,9 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	struct tcb *tcb = tern_tcb_of(tcp, conn);
 	if (!tcb)
 		return TERN_ESTALE;
-	if (value < (option == TERN_TCP_LINGER2 ? -1 : 0) || value > INT32_MAX)
-		return TERN_ERANGE;
+	int err = check(option, value);
+	if (err != 0)
+		return err;
 	switch (option) {
 	case TERN_TCP_NODELAY:
 		set_nodelay(tcb, value);
