@@ -291,13 +291,13 @@ static bool nothing_amiss(const struct tcb *tcb)
 	return tcb->side->mode != RECOVERY_FAST && tcb->dupacks == 0;
 }
 
-/* The size of a segment larger than mss that is to be tried now (mtu.c); 0: none is. */
-static uint32_t new_trial(struct tcp *tcp, struct tcb *tcb, const struct outlook *o)
+/* New data for a segment larger than mss, if one may be tried at all (mtu.c), bytes. */
+static uint32_t trial_run(const struct tcb *tcb, const struct outlook *o)
 {
-	if (!tcb->side->mtu.full || let_out(tcb, o) < o->mss || !nothing_amiss(tcb))
+	const struct tcb_side *side = tcb->side;
+	if (!side || !side->mtu.full || let_out(tcb, o) < o->mss || !nothing_amiss(tcb))
 		return 0;
-	uint32_t run = tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
-	return tern_mtu_trial(tcp, tcb, run, run);
+	return tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
 }
 
 /* How many bytes, of what may be sent, go in this frame. */
@@ -316,7 +316,8 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
 	struct outlook o = look(tcb);
-	uint32_t trial = new_trial(tcp, tcb, &o);
+	uint32_t run = trial_run(tcb, &o);
+	uint32_t trial = run ? tern_mtu_trial(tcp, tcb, run, run) : 0;
 	if (trial > let_out(tcb, &o)) /* ACKs of what is in flight will make room for it */
 		return false;
 	uint32_t n = trial ? trial : new_bytes(tcp, tcb, &o, frame);
@@ -341,6 +342,9 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
+	uint32_t run = trial_run(tcb, &o);
+	if (run && tern_mtu_would_try(tcp, tcb, run, run) > let_out(tcb, &o))
+		return "cwnd";
 	uint32_t n = without_tail(tcb, &o, let_out(tcb, &o));
 	if (n > 0 || (o.avail == 0 && o.window > 0))
 		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";

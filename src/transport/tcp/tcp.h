@@ -387,9 +387,13 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb);
 /* The connection opens, its mss is set. */
 void tern_mtu_open(struct tcp *tcp, struct tcb *tcb);
 /* While side->mtu.full, and a segment may go: bytes of data for a larger one that is to be tried in
- * its place; 0: none is. It may exceed cwnd by the difference. run: bytes that there are for it;
- * all: those, and what may be sent behind it. */
+ * its place; 0: none is. What is in flight may leave no room for it yet. run: bytes that there are
+ * for it; all: those, and what may be sent behind it. Forgets that mss was ever larger when nothing
+ * larger is left. */
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all);
+/* What that would return. */
+uint32_t tern_mtu_would_try(const struct tcp *tcp, const struct tcb *tcb, uint32_t run,
+	uint32_t all);
 /* It went out. */
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r);
 /* The numbers in r went out again. */
