@@ -1,54 +1,8 @@
 /*
  * What to send, and when (RFC 9293 3.8.6, RFC 1122 4.2.3.4, RFC 5681). The device asks for a
- * frame; the next connection on the interface's ready queue decides at that moment. A
- * connection goes to the back after each frame, so all share the device.
+ * frame; the next connection on the interface's ready queue (ready.c) decides at that moment.
  */
 #include "transport/tcp/tcp.h"
-
-static void enqueue(struct send_queue *queues, struct tcb *tcb)
-{
-	struct send_queue *q = &queues[tcb->path->nif];
-	tcb->send_nif = tcb->path->nif & 7u;
-	tcb->send_next = NULL;
-	tcb->send_link = q->tail;
-	*q->tail = tcb;
-	q->tail = &tcb->send_next;
-}
-
-void tern_want_send(struct tcp *tcp, struct tcb *tcb)
-{
-	if (!tcb->send_link)
-		enqueue(tcp->ready, tcb);
-}
-
-/* The queue's tail must be known to take the last one out: it is found through the link. */
-static void dequeue(struct send_queue *q, struct tcb *tcb)
-{
-	*tcb->send_link = tcb->send_next;
-	if (tcb->send_next)
-		tcb->send_next->send_link = tcb->send_link;
-	else
-		q->tail = tcb->send_link;
-	tcb->send_link = NULL;
-	tcb->flags &= ~TCB_PARKED;
-}
-
-void tern_unqueue(struct tcp *tcp, struct tcb *tcb)
-{
-	if (tcb->send_link)
-		dequeue(&(tcb->flags & TCB_PARKED ? tcp->parked : tcp->ready)[tcb->send_nif], tcb);
-}
-
-void tern_tcp_path_changed(struct tcp *tcp, int nif)
-{
-	struct send_queue *parked = &tcp->parked[nif];
-	tern_syncache_path_changed(tcp, nif);
-	while (parked->head) {
-		struct tcb *tcb = parked->head;
-		dequeue(parked, tcb);
-		tern_want_send(tcp, tcb);
-	}
-}
 
 static uint32_t never_sent(const struct tcb *tcb)
 {
@@ -501,8 +455,7 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 	struct plan plan;
 	switch (tern_path_ready(tcp->ip, tcb->path)) {
 	case LINK_PENDING:
-		tcb->flags |= TCB_PARKED;
-		enqueue(tcp->parked, tcb);
+		tern_park(tcp, tcb);
 		return false;
 	case LINK_FAILED:
 		unreachable(tcp, tcb);
@@ -525,12 +478,8 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame)
 {
-	struct send_queue *q = &tcp->ready[nif];
-	while (q->head) {
-		struct tcb *tcb = q->head;
-		dequeue(q, tcb);
+	for (struct tcb *tcb; (tcb = tern_ready_next(tcp, nif)) != NULL;)
 		if (fill(tcp, tcb, nif, frame))
 			return true;
-	}
 	return false;
 }

@@ -24,10 +24,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 	tcp->cookie_key = tern_rng_key(&core->rng);
 	for (unsigned i = 0; i < PORT_COUNTERS; i++)
 		tcp->port_counter[i] = (uint16_t)tern_rng_u32(&core->rng);
-	for (unsigned i = 0; i < TERN_NIF_MAX; i++) {
-		tcp->ready[i].tail = &tcp->ready[i].head;
-		tcp->parked[i].tail = &tcp->parked[i].head;
-	}
+	tern_ready_init(tcp);
 	tcp->holes.tail = &tcp->holes.head;
 	tcp->rst_at = tcp->moved_at = core->now;
 	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;

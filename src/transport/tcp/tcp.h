@@ -25,7 +25,7 @@ void tern_tcp_time(struct tcp *tcp);
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
-/* Something about neighbours changed: parked connections try again. */
+/* ready.c: something about neighbours changed: parked connections try again. */
 void tern_tcp_path_changed(struct tcp *tcp, int nif);
 /* timeout.c: does what is due, bounded; and when to be called next. */
 void tern_tcp_advance(struct tcp *tcp);
@@ -347,11 +347,20 @@ uint8_t tern_window_scale(const struct tcp *tcp, uint32_t fixed, uint32_t clamp)
 void tern_window_rescale(const struct tcp *tcp, struct tcb *tcb);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 
+/* --- ready.c: connections that want to send ------------------------------------------- */
+
+void tern_ready_init(struct tcp *tcp);
+/* The connection may have something to send: queue it on its interface, if it is not yet. */
+void tern_want_send(struct tcp *tcp, struct tcb *tcb);
+/* It waits for its neighbour, and is on no queue now. */
+void tern_park(struct tcp *tcp, struct tcb *tcb);
+/* Takes it from whichever queue it is on. */
+void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
+/* Takes the first of those ready on an interface; NULL: there is none. */
+struct tcb *tern_ready_next(struct tcp *tcp, int nif);
+
 /* --- output.c, segment.c ------------------------------------------------------------- */
 
-/* The connection may have something to send: queue it on its interface. */
-void tern_want_send(struct tcp *tcp, struct tcb *tcb);
-void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
 /* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
 /* What output.c decided to send. */
