@@ -13,6 +13,7 @@ int tern_command_nstat(int argc, char **argv);
 int tern_command_run(int argc, char **argv);
 int tern_command_script(int argc, char **argv);
 int tern_command_serve(int argc, char **argv);
+int tern_command_settings(int argc, char **argv);
 int tern_command_ss(int argc, char **argv);
 int tern_command_up(int argc, char **argv);
 int tern_command_why(int argc, char **argv);

@@ -64,3 +64,8 @@ int tern_linux_tos(int value)
 {
 	return value & 0xfc;
 }
+
+int64_t tern_linux_option_number(enum tern_tcp_option option, int value)
+{
+	return option == TERN_TCP_NOTSENT_LOWAT ? (int64_t)(uint32_t)value : value;
+}

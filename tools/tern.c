@@ -21,6 +21,7 @@ static const struct command {
 	{"serve", "serve a directory over tern's TCP", tern_command_serve},
 	{"lab", "experiments, told as stories, in virtual time", tern_command_lab},
 	{"nstat", "show the counters of a stack that runs", tern_command_nstat},
+	{"settings", "list what --set may set", tern_command_settings},
 	{"ss", "show the connections of a stack that runs", tern_command_ss},
 	{"why", "why a connection of a stack that runs does not move", tern_command_why},
 	{"wire", "join two TAPs by an impaired wire", tern_command_wire},

@@ -247,7 +247,7 @@ static int usage(FILE *to, int status)
 		    "  --jobs N          processes (one a processor)\n"
 		    "  --ecn             the queue marks when it is 30%% full, and both ends agree "
 		    "to ECN\n"
-		    "  --set NAME=VALUE  a setting of every stack\n"
+		    "  --set NAME=VALUE  a setting of every stack (`tern settings`)\n"
 		    "  --table           Markdown instead of JSON\n"
 		    "  --check           a few cells, as TAP; exit status 1 unless Jain's index is "
 		    "0.95\n"
@@ -267,6 +267,29 @@ static bool take_algorithms(struct choice *c, char *text)
 	       tern_congestion_number(c->algorithm[1]) >= 0;
 }
 
+/* Says what is wrong with a setting, and ends: the usage after it would hide that. */
+static void refuse(const char *setting, const char *why)
+{
+	fprintf(stderr, "tern-fairness: --set %s: %s\n", setting, why);
+	exit(2);
+}
+
+static bool take_setting(struct choice *c, const char *setting)
+{
+	char name[64];
+	size_t len = strcspn(setting, "=");
+	if (!setting[len])
+		return false;
+	snprintf(name, sizeof name, "%.*s", (int)len, setting);
+	int err = tern_set_check(name, setting + len + 1);
+	if (err != 0)
+		refuse(setting, tern_err_text(err));
+	if (c->settings_count == sizeof c->settings / sizeof *c->settings)
+		refuse(setting, "one too many");
+	c->settings[c->settings_count++] = setting;
+	return true;
+}
+
 static bool take(struct choice *c, int option, char *value)
 {
 	switch (option) {
@@ -283,9 +306,7 @@ static bool take(struct choice *c, int option, char *value)
 		c->ecn = 0.3;
 		return true;
 	case 'S':
-		if (c->settings_count < 12)
-			c->settings[c->settings_count++] = value;
-		return strchr(value, '=') != NULL;
+		return take_setting(c, value);
 	case 't':
 		c->table = true;
 		return true;

@@ -173,7 +173,8 @@ enum tern_tcp_option {
 	TERN_TCP_CORK,     /* 1: only full segments, for at most 200 ms */
 	TERN_TCP_QUICKACK, /* 1: acknowledge at once until further notice; 0: delay */
 	TERN_TCP_MAXSEG,   /* most data in a segment, sent or announced: before our SYN goes out */
-	TERN_TCP_RCVBUF,   /* bytes; turns auto-tuning off */
+	TERN_TCP_RCVBUF,   /* bytes; turns auto-tuning off; set before our SYN, or of a listener, it
+			      decides the window scale, which limits what a larger one later offers */
 	TERN_TCP_SNDBUF,
 	TERN_TCP_KEEPALIVE,    /* 1: probe a peer that is silent (RFC 1122 4.2.3.6) */
 	TERN_TCP_KEEPIDLE,     /* s before the first probe, 1..32767; tcp_keepalive_time */
@@ -188,8 +189,8 @@ enum tern_tcp_option {
 	TERN_TCP_WINDOW_CLAMP,  /* bytes, the most to offer, at least 1152; 0: what rcvbuf allows;
 				   set before our SYN, or on a listener, it lowers the window
 				   scale, too */
-	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write; 0:
-				   tcp_notsent_lowat */
+	TERN_TCP_NOTSENT_LOWAT, /* bytes not sent yet beyond which there is no room to write, up to
+				   UINT32_MAX, which is no limit; 0: tcp_notsent_lowat */
 	TERN_TCP_DEFER_ACCEPT,  /* of a listener: s to wait for data after the handshake, rounded up
 				   to when a SYN-ACK would be sent again; 0: accept at once. Of a
 				   connection that we open, not 0: the ACK that completes the
@@ -207,8 +208,8 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 	enum tern_tcp_option option, int64_t *value);
 /*
  * Of a listener, for connections whose SYN is yet to come: TERN_TCP_MAXSEG, TERN_TCP_SYNCNT,
- * TERN_TCP_WINDOW_CLAMP, TERN_TCP_DEFER_ACCEPT and, for half-open ones as well, TERN_TCP_TOS; 0 is
- * none of it. TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
+ * TERN_TCP_RCVBUF, TERN_TCP_SNDBUF, TERN_TCP_WINDOW_CLAMP, TERN_TCP_DEFER_ACCEPT and, for half-open
+ * ones as well, TERN_TCP_TOS; 0 is none of it. TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
  */
 int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t value);

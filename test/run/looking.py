@@ -7,7 +7,7 @@ import stat
 import subprocess
 import time
 
-from lab import OURS, TERN, Server, on_kernel, require, write
+from lab import OURS, ROOT, TERN, Server, on_kernel, require, write
 
 PYTHON = "/usr/bin/python3"
 SERVE = ("import socket\nl = socket.create_server(('0.0.0.0', 7))\nwhile True:\n    c, _ = l.accept()\n"
@@ -54,6 +54,27 @@ def case_usage():
         done = tern(*words)
         require(done.returncode == 2 and words[0] in done.stderr.splitlines()[0], f"{words}: {done}")
     return f"{len(commands)} commands"
+
+
+def case_settings():
+    """The list is that of settings.def, and what cannot be set is said."""
+    def settings(*args, rc=0):
+        done = subprocess.run([TERN, "settings", *args], capture_output=True, text=True, timeout=20)
+        require(done.returncode == rc, f"settings {args}: exit {done.returncode}: {done.stderr}")
+        return done.stdout if rc == 0 else done.stderr
+    with open(os.path.join(ROOT, "include/tern/settings.def")) as source:
+        known = re.findall(r'^TERN_SETTING\((\w+), (\d+), (\d+), (\d+), "(.*)"\)$', source.read(), re.M)
+    listed = json.loads(settings("--json"))
+    require([tuple(str(s[key]) for key in ("name", "default", "min", "max", "text")) for s in listed] == known,
+            "not what settings.def has")
+    require(settings().splitlines()[1].split()[:3] == ["tcp_syn_retries", "6", "1..127"], "the first")
+    require([s["name"] for s in json.loads(settings("-j", "msl", "fin_time"))] == ["tcp_fin_timeout", "tcp_msl"], "two")
+    require(len(settings("-H", "tcp_ecn=1").splitlines()) == 1, "one that may be set")
+    require(settings("-H", "tcp_congestion_control=reno"), "a congestion control by name")
+    for wrong in ("nonsense=1", "tcp_ecn=9", "tcp_ecn=", "tcp_ecn=x", "=1"):
+        require(wrong in settings("tcp_msl=1", wrong, rc=2), f"{wrong} is not named")
+    require("nonsense" in settings("nonsense", rc=1), "no such setting")
+    return f"{len(listed)} settings"
 
 
 def case_nstat():

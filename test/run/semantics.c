@@ -1609,7 +1609,8 @@ static void t_rare_options(void)
 		printf("%d at first\n", names[i]);
 		R(get(fd, IPPROTO_TCP, names[i]));
 		for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
-			if (values[k] == -1 && names[i] != TCP_LINGER2 && names[i] != TCP_SYNCNT)
+			if (values[k] == -1 &&
+				(names[i] == TCP_DEFER_ACCEPT || names[i] == TCP_WINDOW_CLAMP))
 				continue;
 			if (values[k] == 500 && names[i] == TCP_LINGER2) /* a matter of versions */
 				continue;
@@ -1628,6 +1629,8 @@ static void t_rare_options(void)
 	R(get(p.s, IPPROTO_TCP, TCP_WINDOW_CLAMP));
 	R(get(p.c, IPPROTO_TCP, TCP_SYNCNT));
 	R(set(p.s, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0));
+	R(set(p.s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, -1)); /* unsigned: no mark at all */
+	R(get(p.s, IPPROTO_TCP, TCP_NOTSENT_LOWAT));
 	R(set(p.s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1));
 	P(p.s);
 	R(write(p.s, "low", 3));

@@ -97,7 +97,7 @@ static int64_t set_known(struct drill *drill, struct fd *fd, const struct known 
 		int error = tern_linux_option_value(k->name, fd->kind != FD_SOCKET, &number);
 		if (error)
 			return -error;
-		value = number;
+		value = tern_linux_option_number(k->option, number);
 	}
 	if (flag)
 		value = value != 0;
@@ -121,6 +121,9 @@ static int64_t set_buffer(struct drill *drill, struct fd *fd, enum tern_tcp_opti
 	tern_get(drill->stack, option == TERN_TCP_SNDBUF ? "tcp_wmem_max" : "tcp_rmem_max", &most);
 	int64_t bytes = value < 0 || value > most ? most : value < min ? min : value;
 	*buffer = (uint32_t)bytes;
+	if (fd->kind == FD_LISTENER)
+		return tern_drill_result(
+			tern_tcp_listen_option_set(drill->stack, fd->listener, option, bytes));
 	if (fd->kind != FD_CONN)
 		return 0;
 	return tern_drill_result(tern_tcp_option_set(drill->stack, fd->conn, option, bytes));

@@ -84,22 +84,28 @@ uint32_t tern_run_wish(const struct sock *sock, enum tern_tcp_option option)
 /* Remembers it, and sets it if there is a connection: an errno. */
 static int wish(struct sock *sock, enum tern_tcp_option option, int value)
 {
+	int64_t number = tern_linux_option_number(option, value);
 	sock->wishes.set |= 1u << option;
 	sock->wishes.value[option] = value;
 	if (sock->group) /* for connections to come; what is not a listener's is theirs later */
 		(void)tern_tcp_listen_option_set(run_stack(sock->run), sock->group->listener,
-			option, value);
+			option, number);
 	if (!open_now(sock) || option == TERN_TCP_MAXSEG)
 		return 0;
-	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, value));
+	return tern_errno_of(tern_tcp_option_set(run_stack(sock->run), sock->conn, option, number));
+}
+
+static int64_t number_of(const struct sock *sock, enum tern_tcp_option option)
+{
+	return tern_linux_option_number(option, sock->wishes.value[option]);
 }
 
 void tern_run_apply_wishes(struct sock *sock)
 {
 	for (unsigned i = 0; i < TERN_TCP_OPTIONS; i++)
 		if (sock->wishes.set & 1u << i)
-			tern_tcp_option_set(run_stack(sock->run), sock->conn,
-				(enum tern_tcp_option)i, sock->wishes.value[i]);
+			(void)tern_tcp_option_set(run_stack(sock->run), sock->conn,
+				(enum tern_tcp_option)i, number_of(sock, (enum tern_tcp_option)i));
 }
 
 void tern_run_apply_to_listener(const struct sock *sock)
@@ -108,7 +114,7 @@ void tern_run_apply_to_listener(const struct sock *sock)
 		if (sock->wishes.set & 1u << i)
 			(void)tern_tcp_listen_option_set(run_stack(sock->run),
 				sock->group->listener, (enum tern_tcp_option)i,
-				sock->wishes.value[i]);
+				number_of(sock, (enum tern_tcp_option)i));
 }
 
 void tern_run_apply_to_end(const struct sock *sock, int fd)

@@ -57,7 +57,7 @@ static uint32_t bake(const struct tcp *tcp, const struct listener *l, const stru
 {
 	/* The scale we told goes in too: should it be another when the ACK comes, the cookie is
 	 * void. */
-	uint64_t scale = (uint64_t)tern_window_scale(tcp, l->window_clamp) << 56;
+	uint64_t scale = (uint64_t)tern_listen_scale(tcp, l) << 56;
 	uint32_t proof = (uint32_t)hash(tcp, in, seg, irs, scale | when << CLASS_BITS | class);
 	uint32_t mask = (uint32_t)hash(tcp, in, seg, irs, UINT64_MAX);
 	uint32_t low = (uint32_t)(when & ((1 << EPOCH_BITS) - 1)) << CLASS_BITS | class;
@@ -109,8 +109,7 @@ void tern_cookie_send(struct tcp *tcp, struct listener *l, const struct ip_in *i
 		syn->options.has & TCP_OPT_MSS ? syn->options.mss : (uint32_t)set->tcp_default_mss;
 	struct tcp_segment reduced = *syn, s;
 	uint32_t tsval = reduce(tcp, in, &reduced);
-	tern_listen_answer(tcp, l, in->nif, &reduced, tsval,
-		tern_window_scale(tcp, l->window_clamp), &s);
+	tern_listen_answer(tcp, l, in->nif, &reduced, tsval, tern_listen_scale(tcp, l), &s);
 	s.seq = seq(bake(tcp, l, in, syn, syn->seq, epoch(tcp), class_of(mss)));
 	s.window = (uint16_t)tern_listen_window(tcp, l);
 	l->cookies_until = tcp->core->now + 2 * EPOCH_NS;

@@ -42,7 +42,7 @@ static void agree(const struct tcp *tcp, const struct listener *l, struct syn *e
 	bool scaled = set->tcp_window_scaling && o->has & TCP_OPT_WSCALE;
 	e->mss = o->has & TCP_OPT_MSS ? o->mss : 0;
 	e->link.snd_wscale = scaled ? o->wscale & 0xfu : SYN_NO_WSCALE;
-	e->link.rcv_wscale = scaled ? tern_window_scale(tcp, l->window_clamp) & 0xfu : 0;
+	e->link.rcv_wscale = scaled ? tern_listen_scale(tcp, l) & 0xfu : 0;
 	e->sack = set->tcp_sack && o->has & TCP_OPT_SACK_OK;
 	e->timestamps = set->tcp_timestamps && o->has & TCP_OPT_TIMESTAMP;
 	e->ts_recent = o->tsval;

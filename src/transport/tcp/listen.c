@@ -132,6 +132,12 @@ enum tern_drop tern_listen_refuses(struct tcp *tcp, const struct listener *l,
 	return TERN_DROP_NONE;
 }
 
+uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l)
+{
+	uint32_t fixed = l->rcvbuf ? tern_buffer_size(l->rcvbuf) : 0;
+	return tern_window_scale(tcp, fixed, l->window_clamp);
+}
+
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l)
 {
 	uint32_t rcvbuf =
@@ -179,7 +185,6 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 		return NULL;
 	}
 	tcb->flags |= TCB_PASSIVE | TCB_UNACCEPTED;
-	tern_tcb_offer(tcp, tcb);
 	tcb->user = l->user;
 	if (l->rcvbuf)
 		tern_tcb_fix_rcvbuf(tcb, l->rcvbuf);
@@ -188,6 +193,7 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 	tcb->dscp = l->dscp & 0x3fu;
 	tcb->adv_mss = own_mss(l, tcb->adv_mss);
 	tcb->side->choice.window_clamp = l->window_clamp;
+	tern_tcb_offer(tcp, tcb);
 	tern_open_learn(tcp, tcb, syn);
 	tcb->snd.iss = tcb->snd.una = iss;
 	tcb->snd.nxt = seq_add(iss, 1);

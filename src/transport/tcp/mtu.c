@@ -86,19 +86,29 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb)
 		less; /* RFC 5681 3.1: the loss window, beside what is in flight, is one segment */
 }
 
-uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all)
+static bool may_try(const struct tcp *tcp, const struct tcb *tcb)
 {
-	struct tcb_mtu *m = &tcb->side->mtu;
-	if (m->out || !m->passed || !tern_path_may_grow(tcp->ip, tcb->path))
+	const struct tcb_mtu *m = &tcb->side->mtu;
+	return !m->out && m->passed && tern_path_may_grow(tcp->ip, tcb->path);
+}
+
+uint32_t tern_mtu_would_try(const struct tcp *tcp, const struct tcb *tcb, uint32_t run,
+	uint32_t all)
+{
+	uint32_t size = may_try(tcp, tcb) ? larger(tcp, tcb) : 0;
+	uint32_t now = tern_tcb_effective_mss(tcb);
+	if (size == 0)
 		return 0;
-	uint32_t size = larger(tcp, tcb), now = tern_tcb_effective_mss(tcb);
-	if (size == 0) {
-		m->full = 0;
-		return 0;
-	}
 	size = now + (size - tcb->mss);
 	uint32_t enough = size + BEHIND * now;
 	return run >= size && all >= enough && tcb->cwnd >= enough ? size : 0;
+}
+
+uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all)
+{
+	if (may_try(tcp, tcb) && larger(tcp, tcb) == 0)
+		tcb->side->mtu.full = 0;
+	return tern_mtu_would_try(tcp, tcb, run, all);
 }
 
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r)

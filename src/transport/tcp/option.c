@@ -68,6 +68,8 @@ static int check(enum tern_tcp_option option, int64_t value)
 		most = SYN_RETRIES_MAX;
 	else if (option == TERN_TCP_TOS)
 		most = UINT8_MAX;
+	else if (option == TERN_TCP_NOTSENT_LOWAT)
+		most = UINT32_MAX;
 	return value < least || value > most ? TERN_ERANGE : 0;
 }
 
@@ -95,27 +97,26 @@ static int64_t deferred_seconds(const struct tcp *tcp, unsigned tries)
 	return (int64_t)(wait / 1000000);
 }
 
-/* Before our SYN, the scale that it says follows. */
-static void clamp_window(const struct tcp *tcp, struct tcb *tcb, uint32_t most)
+/* What is ever to be offered has changed: the scale follows, until our SYN has said it. */
+static void most_changed(struct tcp *tcp, struct tcb *tcb)
 {
-	tcb->side->choice.window_clamp = most;
-	if (tcb->state == TERN_TCP_SYN_SENT && tcb_syn_unsent(tcb) && tcb->flags & TCB_WSCALE)
-		tcb->rcv_wscale = tern_window_scale(tcp, most) & 0xfu;
+	if (tcb->state == TERN_TCP_SYN_SENT && tcb_syn_unsent(tcb))
+		tern_window_rescale(tcp, tcb);
+	tern_window_taken(tcp, tcb, 0);
 }
 
 static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option, int64_t value)
 {
-	int err = check(option, value);
-	struct tcb_side *side = err ? NULL : tern_tcb_side(tcp, tcb);
+	struct tcb_side *side = tern_tcb_side(tcp, tcb);
 	if (!side)
-		return err ? err : TERN_ENOMEM;
+		return TERN_ENOMEM;
 	struct tcb_choice *c = &side->choice;
 	if (option == TERN_TCP_LINGER2)
 		c->linger2 = (int16_t)value;
 	else if (option == TERN_TCP_SYNCNT)
 		c->syn_retries = (uint8_t)value;
 	else if (option == TERN_TCP_WINDOW_CLAMP)
-		clamp_window(tcp, tcb, clamp(value));
+		c->window_clamp = clamp(value);
 	else if (option == TERN_TCP_DEFER_ACCEPT)
 		c->defer = deferred_retries(tcp, value);
 	else
@@ -124,7 +125,7 @@ static int choose(struct tcp *tcp, struct tcb *tcb, enum tern_tcp_option option,
 	if (option == TERN_TCP_NOTSENT_LOWAT)
 		tern_tell_room(tcp, tcb);
 	if (option == TERN_TCP_WINDOW_CLAMP)
-		tern_window_taken(tcp, tcb, 0);
+		most_changed(tcp, tcb);
 	return 0;
 }
 
@@ -194,8 +195,9 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 	struct tcb *tcb = tern_tcb_of(tcp, conn);
 	if (!tcb)
 		return TERN_ESTALE;
-	if (value < (option == TERN_TCP_LINGER2 ? -1 : 0) || value > INT32_MAX)
-		return TERN_ERANGE;
+	int err = check(option, value);
+	if (err != 0)
+		return err;
 	switch (option) {
 	case TERN_TCP_NODELAY:
 		set_nodelay(tcb, value);
@@ -210,7 +212,7 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		return set_maxseg(tcb, value);
 	case TERN_TCP_RCVBUF:
 		tern_tcb_fix_rcvbuf(tcb, (uint32_t)value);
-		tern_window_taken(tcp, tcb, 0);
+		most_changed(tcp, tcb);
 		break;
 	case TERN_TCP_SNDBUF:
 		tern_tcb_fix_sndbuf(tcb, (uint32_t)value);
@@ -322,6 +324,10 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 		l->defer = deferred_retries(tcp, value);
 	else if (option == TERN_TCP_TOS)
 		l->dscp = dscp_of(value);
+	else if (option == TERN_TCP_RCVBUF)
+		l->rcvbuf = (uint32_t)value;
+	else if (option == TERN_TCP_SNDBUF)
+		l->sndbuf = (uint32_t)value;
 	else
 		return TERN_EINVAL;
 	return 0;
@@ -344,6 +350,10 @@ int tern_tcp_listen_option_get(const struct tern_stack *stack, struct tern_liste
 		*value = deferred_seconds(tcp, l->defer);
 	else if (option == TERN_TCP_TOS)
 		*value = tos_of(l->dscp);
+	else if (option == TERN_TCP_RCVBUF)
+		*value = l->rcvbuf;
+	else if (option == TERN_TCP_SNDBUF)
+		*value = l->sndbuf;
 	else
 		return TERN_EINVAL;
 	return 0;

@@ -1,54 +1,8 @@
 /*
  * What to send, and when (RFC 9293 3.8.6, RFC 1122 4.2.3.4, RFC 5681). The device asks for a
- * frame; the next connection on the interface's ready queue decides at that moment. A
- * connection goes to the back after each frame, so all share the device.
+ * frame; the next connection on the interface's ready queue (ready.c) decides at that moment.
  */
 #include "transport/tcp/tcp.h"
-
-static void enqueue(struct send_queue *queues, struct tcb *tcb)
-{
-	struct send_queue *q = &queues[tcb->path->nif];
-	tcb->send_nif = tcb->path->nif & 7u;
-	tcb->send_next = NULL;
-	tcb->send_link = q->tail;
-	*q->tail = tcb;
-	q->tail = &tcb->send_next;
-}
-
-void tern_want_send(struct tcp *tcp, struct tcb *tcb)
-{
-	if (!tcb->send_link)
-		enqueue(tcp->ready, tcb);
-}
-
-/* The queue's tail must be known to take the last one out: it is found through the link. */
-static void dequeue(struct send_queue *q, struct tcb *tcb)
-{
-	*tcb->send_link = tcb->send_next;
-	if (tcb->send_next)
-		tcb->send_next->send_link = tcb->send_link;
-	else
-		q->tail = tcb->send_link;
-	tcb->send_link = NULL;
-	tcb->flags &= ~TCB_PARKED;
-}
-
-void tern_unqueue(struct tcp *tcp, struct tcb *tcb)
-{
-	if (tcb->send_link)
-		dequeue(&(tcb->flags & TCB_PARKED ? tcp->parked : tcp->ready)[tcb->send_nif], tcb);
-}
-
-void tern_tcp_path_changed(struct tcp *tcp, int nif)
-{
-	struct send_queue *parked = &tcp->parked[nif];
-	tern_syncache_path_changed(tcp, nif);
-	while (parked->head) {
-		struct tcb *tcb = parked->head;
-		dequeue(parked, tcb);
-		tern_want_send(tcp, tcb);
-	}
-}
 
 static uint32_t never_sent(const struct tcb *tcb)
 {
@@ -291,13 +245,13 @@ static bool nothing_amiss(const struct tcb *tcb)
 	return tcb->side->mode != RECOVERY_FAST && tcb->dupacks == 0;
 }
 
-/* The size of a segment larger than mss that is to be tried now (mtu.c); 0: none is. */
-static uint32_t new_trial(struct tcp *tcp, struct tcb *tcb, const struct outlook *o)
+/* New data for a segment larger than mss, if one may be tried at all (mtu.c), bytes. */
+static uint32_t trial_run(const struct tcb *tcb, const struct outlook *o)
 {
-	if (!tcb->side->mtu.full || let_out(tcb, o) < o->mss || !nothing_amiss(tcb))
+	const struct tcb_side *side = tcb->side;
+	if (!side || !side->mtu.full || let_out(tcb, o) < o->mss || !nothing_amiss(tcb))
 		return 0;
-	uint32_t run = tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
-	return tern_mtu_trial(tcp, tcb, run, run);
+	return tern_record_limit(tcb, tcb->snd.nxt, at_most(o->avail, o->window));
 }
 
 /* How many bytes, of what may be sent, go in this frame. */
@@ -316,7 +270,8 @@ static bool plan_new(struct tcp *tcp, struct tcb *tcb, struct plan *plan,
 	if (never_sent(tcb) == 0 && !fin_waits(tcb))
 		return false;
 	struct outlook o = look(tcb);
-	uint32_t trial = new_trial(tcp, tcb, &o);
+	uint32_t run = trial_run(tcb, &o);
+	uint32_t trial = run ? tern_mtu_trial(tcp, tcb, run, run) : 0;
 	if (trial > let_out(tcb, &o)) /* ACKs of what is in flight will make room for it */
 		return false;
 	uint32_t n = trial ? trial : new_bytes(tcp, tcb, &o, frame);
@@ -341,6 +296,9 @@ const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb)
 		return "neighbour";
 	if (!tcb_in(tcb, SENDING) || (o.avail == 0 && !o.fin))
 		return NULL;
+	uint32_t run = trial_run(tcb, &o);
+	if (run && tern_mtu_would_try(tcp, tcb, run, run) > let_out(tcb, &o))
+		return "cwnd";
 	uint32_t n = without_tail(tcb, &o, let_out(tcb, &o));
 	if (n > 0 || (o.avail == 0 && o.window > 0))
 		return tern_pacing_waits(tcp, tcb, n) ? "pacing" : "device";
@@ -511,8 +469,7 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 	struct plan plan;
 	switch (tern_path_ready(tcp->ip, tcb->path)) {
 	case LINK_PENDING:
-		tcb->flags |= TCB_PARKED;
-		enqueue(tcp->parked, tcb);
+		tern_park(tcp, tcb);
 		return false;
 	case LINK_FAILED:
 		unreachable(tcp, tcb);
@@ -537,12 +494,8 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame)
 {
-	struct send_queue *q = &tcp->ready[nif];
-	while (q->head) {
-		struct tcb *tcb = q->head;
-		dequeue(q, tcb);
+	for (struct tcb *tcb; (tcb = tern_ready_next(tcp, nif)) != NULL;)
 		if (fill(tcp, tcb, nif, frame))
 			return true;
-	}
 	return false;
 }

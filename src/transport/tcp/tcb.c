@@ -24,10 +24,7 @@ void tern_tcp_init(struct tcp *tcp, struct core *core, struct ip *ip)
 	tcp->cookie_key = tern_rng_key(&core->rng);
 	for (unsigned i = 0; i < PORT_COUNTERS; i++)
 		tcp->port_counter[i] = (uint16_t)tern_rng_u32(&core->rng);
-	for (unsigned i = 0; i < TERN_NIF_MAX; i++) {
-		tcp->ready[i].tail = &tcp->ready[i].head;
-		tcp->parked[i].tail = &tcp->parked[i].head;
-	}
+	tern_ready_init(tcp);
 	tcp->holes.tail = &tcp->holes.head;
 	tcp->rst_at = tcp->moved_at = core->now;
 	tcp->rst_tokens = (uint32_t)core->set.tcp_out_rst_per_sec;
@@ -228,10 +225,9 @@ void tern_tcb_set_mss(struct tcp *tcp, struct tcb *tcb, uint16_t option)
 void tern_tcb_offer(const struct tcp *tcp, struct tcb *tcb)
 {
 	const struct settings *set = &tcp->core->set;
-	if (set->tcp_window_scaling) {
+	if (set->tcp_window_scaling)
 		tcb->flags |= TCB_WSCALE;
-		tcb->rcv_wscale = tern_window_scale(tcp, 0) & 0xfu;
-	}
+	tern_window_rescale(tcp, tcb);
 	if (set->tcp_timestamps)
 		tcb->flags |= TCB_TIMESTAMPS;
 	if (set->tcp_sack)

@@ -27,7 +27,7 @@ void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
 void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
-/* Something about neighbours changed: parked connections try again. */
+/* ready.c: something about neighbours changed: parked connections try again. */
 void tern_tcp_path_changed(struct tcp *tcp, int nif);
 /* timeout.c: does what is due, bounded; and when to be called next. */
 void tern_tcp_advance(struct tcp *tcp);
@@ -146,6 +146,8 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener);
 /* What a listener's SYN-ACK offers, bytes: never scaled. */
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
+/* And the window scale beside it. */
+uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
  * the SYN has. */
 void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
@@ -340,16 +342,27 @@ void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n);
 void tern_window_held(struct tcp *tcp, struct tcb *tcb);
 /* What our SYN offers, bytes: never scaled. */
 uint32_t tern_window_in_syn(const struct tcb *tcb);
-/* The smallest window scale with which tcp_rmem_max can be offered, or TCP_WINDOW_CLAMP (0: none)
- * if that is less, bytes. */
-uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp);
+/* The smallest window scale with which a buffer of that size, bytes, can be offered (0: not fixed,
+ * auto-tuned up to tcp_rmem_max), or TCP_WINDOW_CLAMP (0: none) if that is less. */
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t fixed, uint32_t clamp);
+/* The same for a connection whose SYN is yet to come: what it will say. */
+void tern_window_rescale(const struct tcp *tcp, struct tcb *tcb);
 void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
+
+/* --- ready.c: connections that want to send ------------------------------------------- */
+
+void tern_ready_init(struct tcp *tcp);
+/* The connection may have something to send: queue it on its interface, if it is not yet. */
+void tern_want_send(struct tcp *tcp, struct tcb *tcb);
+/* It waits for its neighbour, and is on no queue now. */
+void tern_park(struct tcp *tcp, struct tcb *tcb);
+/* Takes it from whichever queue it is on. */
+void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
+/* Takes the first of those ready on an interface; NULL: there is none. */
+struct tcb *tern_ready_next(struct tcp *tcp, int nif);
 
 /* --- output.c, segment.c ------------------------------------------------------------- */
 
-/* The connection may have something to send: queue it on its interface. */
-void tern_want_send(struct tcp *tcp, struct tcb *tcb);
-void tern_unqueue(struct tcp *tcp, struct tcb *tcb);
 /* What keeps bytes back that were never sent, as tern_tcp_info says it; NULL: nothing. */
 const char *tern_output_held_by(const struct tcp *tcp, const struct tcb *tcb);
 /* What output.c decided to send. */
@@ -395,9 +408,13 @@ void tern_mtu_doubt(struct tcp *tcp, struct tcb *tcb);
 /* The connection opens, its mss is set. */
 void tern_mtu_open(struct tcp *tcp, struct tcb *tcb);
 /* While side->mtu.full, and a segment may go: bytes of data for a larger one that is to be tried in
- * its place; 0: none is. It may exceed cwnd by the difference. run: bytes that there are for it;
- * all: those, and what may be sent behind it. */
+ * its place; 0: none is. What is in flight may leave no room for it yet. run: bytes that there are
+ * for it; all: those, and what may be sent behind it. Forgets that mss was ever larger when nothing
+ * larger is left. */
 uint32_t tern_mtu_trial(struct tcp *tcp, struct tcb *tcb, uint32_t run, uint32_t all);
+/* What that would return. */
+uint32_t tern_mtu_would_try(const struct tcp *tcp, const struct tcb *tcb, uint32_t run,
+	uint32_t all);
 /* It went out. */
 void tern_mtu_trial_sent(struct tcb *tcb, struct range r);
 /* The numbers in r went out again. */

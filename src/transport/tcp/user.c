@@ -51,11 +51,11 @@ int tern_tcp_connect(struct tern_stack *stack, const struct tern_connect_opts *o
 	struct tcb *tcb = tern_tcb_new(tcp, &ends, &err);
 	if (!tcb)
 		return err;
-	tern_tcb_offer(tcp, tcb);
 	if (opts->rcvbuf)
 		tern_tcb_fix_rcvbuf(tcb, opts->rcvbuf);
 	if (opts->sndbuf)
 		tern_tcb_fix_sndbuf(tcb, opts->sndbuf);
+	tern_tcb_offer(tcp, tcb);
 	tcb->user = opts->user;
 	tcb->flags |= TCB_SYN_DUE | TCB_WANT_WRITE;
 	tcb->snd.iss =

@@ -19,15 +19,23 @@ static uint32_t space(const struct tcb *tcb)
 }
 
 /* As Linux's tcp_select_initial_window(): with a clamp no more need ever be said. */
-uint8_t tern_window_scale(const struct tcp *tcp, uint32_t clamp)
+uint8_t tern_window_scale(const struct tcp *tcp, uint32_t fixed, uint32_t clamp)
 {
-	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
+	uint32_t most = fixed ? fixed : (uint32_t)tcp->core->set.tcp_rmem_max;
 	if (clamp)
 		most = at_most(most, clamp);
 	uint8_t scale = 0;
 	while (scale < TCP_WSCALE_MAX && most >> scale > UINT16_MAX)
 		scale++;
 	return scale;
+}
+
+void tern_window_rescale(const struct tcp *tcp, struct tcb *tcb)
+{
+	uint32_t fixed = tcb->flags & TCB_RCVBUF_FIXED ? tcb->rcvbuf : 0;
+	uint32_t clamp = tcb->side ? tcb->side->choice.window_clamp : 0;
+	if (tcb->flags & TCB_WSCALE)
+		tcb->rcv_wscale = tern_window_scale(tcp, fixed, clamp) & 0xfu;
 }
 
 uint32_t tern_window_in_syn(const struct tcb *tcb)

@@ -125,6 +125,7 @@ bool peer_take(struct peer *p)
 	if (h.protocol != IPPROTO_TCP_NUM)
 		return peer_take(p);
 	p->last_tos = h.tos;
+	p->last_src = h.src;
 	uint64_t sum = tern_pseudo_sum(&h.src, &h.dst, IPPROTO_TCP_NUM, (uint32_t)reader_left(&r));
 	assert_int_equal(csum_fold(sum + tern_csum_portable()->sum(r.at, reader_left(&r))), 0xffff);
 	assert_int_equal(tern_tcp_parse(&r, &p->last), TERN_DROP_NONE);

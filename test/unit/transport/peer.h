@@ -35,6 +35,7 @@ struct peer {
 	uint32_t frame_len;
 	struct tcp_segment last; /* as parsed; data points into frame */
 	uint8_t last_tos;
+	struct tern_addr last_src; /* the stack's address, in it */
 };
 
 /* How a stack may differ from the usual one; zero parts are the defaults. */

@@ -345,6 +345,25 @@ static void a_trial_is_no_more_than_the_window_has_left(void **state)
 	peer_close(&p);
 }
 
+/* STATUS says of it what it says of any data that the window has no room for. */
+static void a_trial_that_waits_is_held_by_cwnd(void **state)
+{
+	(void)state;
+	struct peer p;
+	struct tcb *tcb = narrowed(&p, 10);
+	assert_string_equal(peer_info(&p).held_by, "cwnd");
+	for (unsigned acks = 1; acks < 3; acks++) {
+		acknowledges(&p, SMALL);
+		assert_false(peer_take(&p));
+		assert_string_equal(peer_info(&p).held_by, "cwnd");
+	}
+	acknowledges(&p, SMALL);
+	assert_string_equal(peer_info(&p).held_by, "device");
+	assert_true(peer_take(&p));
+	assert_true(tcb->side->mtu.out);
+	peer_close(&p);
+}
+
 static void nor_when_it_is_what_was_lost(void **state)
 {
 	(void)state;
@@ -449,6 +468,7 @@ int main(void)
 		cmocka_unit_test(no_more_paths_are_kept_than_the_bound),
 		cmocka_unit_test(what_is_tried_is_never_more_than_the_path),
 		cmocka_unit_test(a_trial_is_no_more_than_the_window_has_left),
+		cmocka_unit_test(a_trial_that_waits_is_held_by_cwnd),
 		cmocka_unit_test(nor_when_it_is_what_was_lost),
 		cmocka_unit_test(nothing_is_tried_in_fast_recovery),
 		cmocka_unit_test(what_got_through_is_what_was_tried),

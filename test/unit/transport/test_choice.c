@@ -59,7 +59,8 @@ static void what_is_out_of_range_is_refused(void **state)
 	assert_int_equal(set(&p, TERN_TCP_SYNCNT, 128), TERN_ERANGE);
 	assert_int_equal(set(&p, TERN_TCP_SYNCNT, -1), TERN_ERANGE);
 	assert_int_equal(set(&p, TERN_TCP_WINDOW_CLAMP, -1), TERN_ERANGE);
-	assert_int_equal(set(&p, TERN_TCP_NOTSENT_LOWAT, INT64_C(1) << 31), TERN_ERANGE);
+	assert_int_equal(set(&p, TERN_TCP_NOTSENT_LOWAT, -1), TERN_ERANGE);
+	assert_int_equal(set(&p, TERN_TCP_NOTSENT_LOWAT, INT64_C(1) << 32), TERN_ERANGE);
 	assert_int_equal(set(&p, TERN_TCP_WINDOW_CLAMP, 1), 0);
 	assert_int_equal(get(&p, TERN_TCP_WINDOW_CLAMP), 1152);
 	peer_close(&p);
@@ -171,6 +172,24 @@ static void what_is_sent_makes_room_under_a_low_mark(void **state)
 	peer_close(&p);
 }
 
+/* Unsigned, as in Linux: its largest value takes the setting's place and limits nothing. */
+static void the_highest_mark_is_none(void **state)
+{
+	(void)state;
+	static char data[20000];
+	struct peer p;
+	connected(&p);
+	peer_set(&p, "tcp_notsent_lowat", 3000);
+	uint32_t low = peer_info(&p).send_room;
+	assert_int_equal(set(&p, TERN_TCP_NOTSENT_LOWAT, UINT32_MAX), 0);
+	assert_int_equal(get(&p, TERN_TCP_NOTSENT_LOWAT), UINT32_MAX);
+	assert_true(peer_info(&p).send_room > low + sizeof data);
+	assert_int_equal(tern_tcp_write(p.stack, p.conn, data, sizeof data), sizeof data);
+	assert_int_equal(set(&p, TERN_TCP_NOTSENT_LOWAT, INT64_C(1) << 31), 0);
+	assert_int_equal(get(&p, TERN_TCP_NOTSENT_LOWAT), INT64_C(1) << 31);
+	peer_close(&p);
+}
+
 static void a_mark_that_is_raised_makes_room_at_once(void **state)
 {
 	(void)state;
@@ -258,6 +277,7 @@ int main(void)
 		cmocka_unit_test(a_connection_that_marks_its_packets_needs_no_side_block),
 		cmocka_unit_test(connections_mark_their_packets_as_their_listener),
 		cmocka_unit_test(what_is_sent_makes_room_under_a_low_mark),
+		cmocka_unit_test(the_highest_mark_is_none),
 		cmocka_unit_test(a_mark_that_is_raised_makes_room_at_once),
 		cmocka_unit_test(a_deferred_handshake_costs_no_connection),
 		cmocka_unit_test(deferred_handshakes_end_with_their_listener),

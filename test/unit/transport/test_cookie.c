@@ -136,6 +136,35 @@ static void with_timestamps_nothing_is_lost(void **state)
 	peer_close(&p);
 }
 
+/* As Linux's tcp_select_initial_window(): the connection has the scale that its SYN-ACK told. */
+static void the_scale_is_that_of_the_listeners_buffer_and_clamp(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t rcvbuf, clamp, scale;
+	} rows[] = {{0, 0, 7}, {20000, 0, 0}, {200000, 0, 2}, {0, 100000, 1}, {200000, 100000, 1},
+		{20000, 100000, 0}, {20000000, 0, 9}};
+	for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+		for (int64_t mode = 1; mode <= 2; mode++) { /* remembered, in a cookie */
+			struct peer p;
+			struct tern_listen_opts opts = {.local.port = STACK_PORT,
+				.backlog = 5,
+				.rcvbuf = rows[k].rcvbuf};
+			peer_open(&p);
+			peer_set(&p, "tcp_syncookies", mode);
+			assert_int_equal(tern_tcp_listen(p.stack, &opts, &p.listener), 0);
+			assert_int_equal(tern_tcp_listen_option_set(p.stack, p.listener,
+						 TERN_TCP_WINDOW_CLAMP, rows[k].clamp),
+				0);
+			assert_true(syn(&p, 1000, &everything));
+			assert_int_equal(p.last.options.wscale, rows[k].scale);
+			ack(&p);
+			accepted(&p);
+			assert_int_equal(peer_info(&p).rcv_wscale, rows[k].scale);
+			peer_close(&p);
+		}
+}
+
 static void without_timestamps_it_still_works(void **state)
 {
 	(void)state;
@@ -340,6 +369,7 @@ int main(void)
 		cmocka_unit_test(a_listener_tells_of_its_door),
 		cmocka_unit_test(nothing_is_kept_of_a_syn),
 		cmocka_unit_test(with_timestamps_nothing_is_lost),
+		cmocka_unit_test(the_scale_is_that_of_the_listeners_buffer_and_clamp),
 		cmocka_unit_test(without_timestamps_it_still_works),
 		cmocka_unit_test(only_when_the_queue_is_full),
 		cmocka_unit_test(switched_off_the_syn_is_dropped),

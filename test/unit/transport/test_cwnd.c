@@ -43,7 +43,7 @@ static void a_full_window_does(void **state)
 }
 
 /* RFC 5681 4.1: after more than an RTO it begins again with the initial window; but that there was
- * more is not forgotten. RFC2861-3.2-d. */
+ * more is not forgotten. */
 static void an_idle_time_ends_it(void **state)
 {
 	(void)state;
@@ -64,6 +64,46 @@ static void an_idle_time_ends_it(void **state)
 			pair_close(&t);
 		}
 	}
+}
+
+/* A loss sets ssthresh low; thereafter the window grows far beyond it. */
+static void grow_after_a_loss(struct pair *t)
+{
+	pair_write(t, 100000);
+	pair_collect(t);
+	assert_true(pair_drop(t, 1));
+	pair_run_acknowledged(t);
+	for (unsigned i = 0; i < 100 && cwnd(t) < 2 * pair_info(t, 0).ssthresh; i++) {
+		pair_write(t, 500000);
+		pair_run_acknowledged(t);
+	}
+	assert_true(cwnd(t) >= 2 * pair_info(t, 0).ssthresh);
+}
+
+/* So slow start leads back to near where it was, not only to where the last loss was: after an idle
+ * time, and where the window was used in part. RFC2861-3.2-d. */
+static void three_quarters_of_it_are_remembered(void **state)
+{
+	(void)state;
+	for (int64_t k = 0; tern_congestion_name((unsigned)k); k++)
+		for (unsigned trickle = 0; trickle < 2; trickle++) {
+			struct pair t;
+			open_pair(&t, k);
+			grow_after_a_loss(&t);
+			uint32_t grown = cwnd(&t), before = pair_info(&t, 0).ssthresh;
+			for (unsigned i = 0; trickle && i < 20 && cwnd(&t) == grown; i++) {
+				pair_write(&t, 1000);
+				pair_run_reading(&t, 50 * MSEC);
+			}
+			if (!trickle)
+				pair_run_reading(&t, 5 * SEC);
+			pair_write(&t, 1);
+			pair_run_reading(&t, MSEC);
+			assert_true(cwnd(&t) < grown);
+			assert_true(before < grown / 4 * 3);
+			assert_int_equal(pair_info(&t, 0).ssthresh, grown / 4 * 3);
+			pair_close(&t);
+		}
 }
 
 /* RFC 2861 3.2: what has not been needed for an RTO goes by halves, not at once. */
@@ -159,6 +199,7 @@ int main(void)
 		cmocka_unit_test(a_trickle_does_not_grow_it),
 		cmocka_unit_test(a_full_window_does),
 		cmocka_unit_test(an_idle_time_ends_it),
+		cmocka_unit_test(three_quarters_of_it_are_remembered),
 		cmocka_unit_test(what_is_not_needed_goes_by_and_by),
 		cmocka_unit_test(algorithms_are_chosen_by_setting_and_by_option),
 		cmocka_unit_test(settings_are_taken_as_text),

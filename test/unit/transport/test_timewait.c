@@ -208,6 +208,57 @@ static void the_successor_works(void **state)
 	peer_close(&p);
 }
 
+/* The peer acknowledges whatever the stack has to send. */
+static void take_all(struct peer *p)
+{
+	while (peer_take(p)) {
+		p->ack = p->last.seq.v + p->last.data_len;
+		peer_say(p, TCP_ACK, 0, NULL, 0);
+	}
+}
+
+/* The stack sends some seventy segments and closes first, all while its clock stands: numbers by
+ * the clock alone would begin where the old ones did. The handle stays open, if asked for. */
+static void wait_after_much(struct peer *p, bool held)
+{
+	static const uint8_t text[100000];
+	peer_open(p);
+	peer_listen(p);
+	peer_connect(p, 5000, NULL);
+	for (size_t sent = 0; sent < sizeof text;) {
+		ptrdiff_t n = tern_tcp_write(p->stack, p->conn, text, sizeof text - sent);
+		assert_true(n > 0);
+		sent += (size_t)n;
+		take_all(p);
+	}
+	assert_int_equal(tern_tcp_shutdown(p->stack, p->conn), 0);
+	peer_drain(p);
+	p->ack++;
+	peer_fin(p);
+	if (!held)
+		assert_int_equal(tern_tcp_close(p->stack, p->conn), 0);
+	peer_drain(p);
+}
+
+/* RFC6191-2-f. */
+static void the_successors_numbers_are_beyond_those_of_much_data(void **state)
+{
+	(void)state;
+	for (unsigned held = 0; held < 2; held++) {
+		struct peer p;
+		wait_after_much(&p, held);
+		uint32_t end = p.ack;
+		struct tcp_segment syn = {.seq = seq(p.seq + 1),
+			.flags = TCP_SYN,
+			.window = UINT16_MAX};
+		peer_send(&p, &syn);
+		assert_true(peer_take(&p));
+		assert_true(peer_last_is(&p, TCP_SYN | TCP_ACK));
+		assert_true(seq_gt(p.last.seq, seq(end)));
+		peer_close(&p);
+	}
+}
+
 /* RFC 1337: a reset may be an old duplicate that ends the wait too soon. */
 static void resets_do_not_assassinate_it_unless_allowed(void **state)
 {
@@ -377,6 +428,7 @@ int main(void)
 		cmocka_unit_test(without_a_listener_nobody_takes_the_pair),
 		cmocka_unit_test(only_a_bare_syn_takes_the_pair),
 		cmocka_unit_test(the_successor_works),
+		cmocka_unit_test(the_successors_numbers_are_beyond_those_of_much_data),
 		cmocka_unit_test(resets_do_not_assassinate_it_unless_allowed),
 		cmocka_unit_test(our_own_connect_does_not_reuse_the_pair),
 		cmocka_unit_test(many_wait_side_by_side),

@@ -17,6 +17,31 @@ static const struct tcp_options scaled = {.has = TCP_OPT_MSS | TCP_OPT_WSCALE,
 
 /* --- ours ----------------------------------------------------------------------------------- */
 
+/* Linux's tcp_select_initial_window(): what a buffer of that size could ever offer. */
+static void a_buffer_fixed_before_the_syn_sets_the_scale(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t rcvbuf, scale;
+	} rows[] = {{0, 7}, {1, 0}, {65535, 0}, {65536, 1}, {131072, 2}, {6291456, 7},
+		{1 << 30, 14}};
+	for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+		for (unsigned later = 0; later < 2; later++) {
+			struct peer p;
+			struct tern_connect_opts opts = {.remote = {tern_addr_v4(10, 0, 0, 2), 7},
+				.rcvbuf = later ? 0 : rows[k].rcvbuf};
+			peer_open(&p);
+			assert_int_equal(tern_tcp_connect(p.stack, &opts, &p.conn), 0);
+			if (later && rows[k].rcvbuf)
+				assert_int_equal(tern_tcp_option_set(p.stack, p.conn,
+							 TERN_TCP_RCVBUF, rows[k].rcvbuf),
+					0);
+			assert_true(peer_take(&p));
+			assert_int_equal(p.last.options.wscale, rows[k].scale);
+			peer_close(&p);
+		}
+}
+
 /* Random text, in order and beyond holes, random reads: ACK + window never goes back, by more than
  * a unit of scaling (RFC 7323 2.4) that is taken all the same. */
 static void the_right_edge_never_retracts(void **state)
@@ -468,6 +493,7 @@ static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_buffer_fixed_before_the_syn_sets_the_scale),
 		cmocka_unit_test(the_right_edge_never_retracts),
 		cmocka_unit_test(a_smaller_buffer_takes_no_offer_back),
 		cmocka_unit_test(a_slow_reader_offers_no_silly_window),
