@@ -93,6 +93,9 @@ static void put_tally(json_t *row, const struct tern_tcp_info *i)
 	put(row, "text_segments_in", i->text_segments_in);
 	put(row, "text_segments_out", i->text_segments_out);
 	put(row, "beyond_holes", i->beyond_holes);
+	put(row, "marked", i->marked);
+	put(row, "rcv_rtt_us", i->rcv_rtt_us);
+	put(row, "rcv_space", i->rcv_space);
 	put(row, "busy_us", i->busy_us);
 	put(row, "window_limited_us", i->window_limited_us);
 	put(row, "buffer_limited_us", i->buffer_limited_us);

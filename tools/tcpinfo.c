@@ -1,3 +1,4 @@
+#include <string.h>
 #include "tools/tcpinfo.h"
 
 unsigned char tern_linux_state(enum tern_tcp_state state)
@@ -59,7 +60,7 @@ static void put_tally(const struct tern_tcp_info *i, struct tcp_info *out)
 static uint32_t delivered(const struct tern_tcp_info *i, const struct tcp_info *t)
 {
 	uint32_t under_way = t->tcpi_unacked - t->tcpi_sacked;
-	uint32_t once = i->text_segments_out - (uint32_t)i->retransmits;
+	uint32_t once = i->text_segments_out - i->text_segments_resent;
 	return once > under_way ? once - under_way + 1 : 1;
 }
 
@@ -99,7 +100,8 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_rcv_rtt = i->rcv_rtt_us;
 	out->tcpi_rcv_space = i->rcv_space;
 	out->tcpi_rcv_ssthresh = i->rcv_wnd;
-	out->tcpi_probes = (uint8_t)(i->keepalive_probes ? i->keepalive_probes : i->unanswered);
+	bool shut = i->timer && strcmp(i->timer, "persist") == 0;
+	out->tcpi_probes = (uint8_t)(shut ? i->unanswered : i->keepalive_probes);
 	out->tcpi_notsent_bytes = i->unsent;
 	out->tcpi_snd_wnd = i->snd_wnd;
 	put_tally(i, out);

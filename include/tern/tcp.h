@@ -273,12 +273,14 @@ struct tern_tcp_info {
 	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
 	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it has done since it began, or since nothing had happened on it for a while (the
-	 * setting tcp_keep_tally). Our SYN and each FIN count as a byte, as in Linux's TCP_INFO. */
+	 * setting tcp_keep_tally); 0 when it has died. As in Linux's TCP_INFO a FIN counts as a
+	 * byte, and so does the SYN of an open of ours. */
 	uint64_t bytes_acked, bytes_received; /* that the peer acknowledged; that came in order */
 	uint64_t bytes_sent, bytes_resent;    /* of text; the first has the second in it */
 	uint32_t segments_in, segments_out, text_segments_in, text_segments_out;
-	uint32_t beyond_holes; /* segments that came out of order */
-	uint32_t marked;       /* segments that came to the peer marked (RFC 3168), as it says */
+	uint32_t text_segments_resent; /* of the last */
+	uint32_t beyond_holes;         /* segments that came out of order */
+	uint32_t marked; /* segments that came to the peer marked (RFC 3168), as it says */
 	/* Time in which there was something to send or unacknowledged; of that, in which the peer's
 	 * window held it back; in which the send buffer was full and all of it sent. */
 	uint64_t busy_us, window_limited_us, buffer_limited_us;
@@ -287,7 +289,7 @@ struct tern_tcp_info {
 					not known */
 	uint64_t pacing_rate;        /* bytes a second at which new data may leave; 0: any */
 	uint32_t rcv_rtt_us;         /* RTT by what the peer echoes; 0: no sample yet */
-	uint32_t rcv_space;          /* most bytes that came in one RTT, at least 10 segments */
+	uint32_t rcv_space; /* most bytes that came in one RTT; 10 segments to begin with */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",
 	 * "time-wait" or "fin-wait-2"; NULL: nothing of these. */
 	const char *timer;

@@ -42,7 +42,8 @@ static void advance(struct arrival *a, struct ack_info *info)
 	tcb->flags = (tcb->flags & ~TCB_RETRANSMIT_DUE) | TCB_SYN_ACKED;
 	if (tcb->side) {
 		tcb->side->unmoved = 0;
-		tcb->side->tally.acked += info->acked - info->syn_acked;
+		bool theirs = info->syn_acked && tcb->flags & TCB_PASSIVE;
+		tcb->side->tally.acked += info->acked - theirs;
 		tern_cc_advanced(tcb);
 		tern_cwv_acked(a->tcp, tcb, bytes);
 		if (tcb->side->records.count)

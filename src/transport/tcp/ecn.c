@@ -52,16 +52,19 @@ void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos)
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack)
 {
 	struct tcb_side *side = tcb->side;
-	uint32_t marked = (ack->acked + tcb->mss - 1) / tcb->mss;
+	uint32_t marked = ack->acked ? segments_of(ack->acked, tcb->mss) : 0;
 	core_add(tcp->core, TERN_COUNT_TcpExtTCPDeliveredCE, marked);
 	if (side)
 		side->tally.marked += marked;
+	if (side)
+		tern_undo_forbid(side);
 	if (!side || side->mode != RECOVERY_OPEN || ack->flight == 0)
 		return;
 	if (side->use.reducing && seq_leq(tcb->snd.una, side->use.reduced))
 		return;
+	tern_recovery_cwr_end(tcb);
 	tcb->ssthresh = tern_cc_reduced(tcb, ack->flight);
-	tern_recovery_ease(tcb, ack->acked);
+	tern_recovery_cwr(tcb, ack->acked);
 	tern_trace_congestion(tcp, tcb, "ecn");
 }
 

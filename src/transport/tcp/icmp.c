@@ -41,8 +41,8 @@ int tern_tcp_take_soft_error(struct tern_stack *stack, struct tern_conn conn)
 	return err;
 }
 
-/* RFC 5927 5.2: before the connection is synchronised an error ends the open, as users expect;
- * later it is soft, whatever its code: retransmission goes on and decides. */
+/* RFC 5927 5.2: while nothing of the peer has come an error ends the open, as users expect; from
+ * then on it is soft, whatever its code: retransmission goes on and decides. */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *e)
 {
 	if (e->len < 8)

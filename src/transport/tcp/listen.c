@@ -172,6 +172,27 @@ void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif
 
 /* --- from half-open to a connection ----------------------------------------------------------- */
 
+/* SYN-ACKs that are sent again, and cookies, live no longer. */
+#define TOLD_NS (128 * 1000 * MS)
+
+void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before)
+{
+	bool awaited = l->half_open || l->cookies_until > tcp->core->now;
+	bool kept = l->told_until > tcp->core->now && l->told > before;
+	if (!awaited || kept || before <= tern_listen_window(tcp, l))
+		return;
+	l->told = before;
+	l->told_until = tcp->core->now + TOLD_NS;
+}
+
+/* What its SYN-ACK offered, at most: it may have gone before the listener's buffer became smaller.
+ */
+static uint32_t offered(const struct tcp *tcp, const struct listener *l, const struct tcb *tcb)
+{
+	uint32_t now = tern_window_in_syn(tcb);
+	return l->told_until > tcp->core->now && l->told > now ? l->told : now;
+}
+
 /* The child of a SYN that was answered with number iss; NULL, counted, when memory is short. */
 static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arrival *a,
 	const struct tcp_segment *syn, tern_seq iss)
@@ -197,7 +218,7 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 	tern_open_learn(tcp, tcb, syn);
 	tcb->snd.iss = tcb->snd.una = iss;
 	tcb->snd.nxt = seq_add(iss, 1);
-	tcb->rcv.adv = seq_add(tcb->rcv.nxt, tern_window_in_syn(tcb));
+	tcb->rcv.adv = seq_add(tcb->rcv.nxt, offered(tcp, l, tcb));
 	return tcb;
 }
 

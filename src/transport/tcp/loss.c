@@ -29,7 +29,6 @@ static void begin(struct tcb *tcb, enum tern_retransmit_reason why)
 	side->rtx_reason = (uint8_t)why;
 	side->recover = tcb->snd.nxt;
 	side->rec.tlp.out = side->rec.tlp.due = false;
-	side->rec.prr.easing = false;
 	tern_rtt_cancel(tcb);
 }
 
@@ -42,6 +41,7 @@ void tern_loss_timeout(struct tcp *tcp, struct tcb *tcb)
 		     (side->mode == RECOVERY_TIMEOUT && tcb->backoff == 0);
 	bool ask = side->mode == RECOVERY_OPEN || tcb->backoff;
 	count_failure(tcp, tcb);
+	tern_recovery_cwr_end(tcb);
 	forget_if_reneged(tcp, b);
 	if (first) {
 		tern_undo_begin(tcb);
@@ -58,6 +58,7 @@ void tern_loss_timeout(struct tcp *tcp, struct tcb *tcb)
 void tern_loss_too_big(struct tcp *tcp, struct tcb *tcb)
 {
 	struct scoreboard *b = &tcb->side->rec.board;
+	tern_recovery_cwr_end(tcb);
 	tern_board_lose_all(tcp, b);
 	begin(tcb, TERN_RTX_PMTU);
 	tcb->side->rec.frto = FRTO_OFF;

@@ -33,9 +33,11 @@ uint32_t tern_recovery_pipe(const struct tcb *tcb);
 uint32_t tern_recovery_ssthresh(struct tcb *tcb);
 /* Lets congestion control grow cwnd by what an ACK delivered, if it is of a kind that opens it. */
 void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struct delivery *d);
-/* Congestion was echoed, ssthresh is lowered, nothing is lost: so much was delivered with the echo.
- */
-void tern_recovery_ease(struct tcb *tcb, uint32_t delivered);
+/* Congestion was echoed, ssthresh is lowered, and nothing lost: so much was delivered with the
+ * echo. */
+void tern_recovery_cwr(struct tcb *tcb, uint32_t delivered);
+/* What that led to is over, or something else begins: cwnd is ssthresh. */
+void tern_recovery_cwr_end(struct tcb *tcb);
 /* A recovery, fast or after a timeout, is over; windows are the caller's. */
 void tern_recovery_leave(struct tcp *tcp, struct tcb *tcb);
 /* The scoreboard was given up for want of memory: on without it. */
@@ -131,6 +133,8 @@ bool tern_undo_duplicate(struct tcb *tcb, struct range r);
 bool tern_undo_by_echo(const struct tcb *tcb, const struct delivery *d);
 bool tern_undo_by_duplicates(const struct tcb *tcb);
 bool tern_undo_by_arrival(const struct tcb *tcb);
+/* Congestion was echoed: whatever else turns out, windows stay as low as they are. */
+void tern_undo_forbid(struct tcb_side *side);
 /* Takes it back (RFC 4015 3); why: for the trace. */
 void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why);
 

@@ -51,7 +51,7 @@ void tern_open_done(struct tcp *tcp, struct tcb *tcb, enum tern_cause cause)
 	if (tcb->side) {
 		/* Timeouts of the SYN are over, or the side block would never go. */
 		tcb->side->unanswered = tcb->side->unmoved = 0;
-		tcb->side->tally.text_at = tcp->core->now;
+		tcb->side->tally.text_at = tcb->side->tally.sent_at = tcp->core->now;
 	}
 	tern_tcb_enter(tcp, tcb, TERN_TCP_ESTABLISHED, cause);
 	if (!(tcb->flags & (TCB_PASSIVE | TCB_ORPHAN)))

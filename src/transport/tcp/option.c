@@ -219,8 +219,6 @@ int tern_tcp_option_set(struct tern_stack *stack, struct tern_conn conn,
 		tern_tell_room(tcp, tcb);
 		break;
 	case TERN_TCP_TOS:
-		if (value > UINT8_MAX)
-			return TERN_ERANGE;
 		tcb->dscp = dscp_of(value) & 0x3fu;
 		return 0;
 	case TERN_TCP_CONGESTION:
@@ -316,6 +314,7 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 	int err = check(option, value);
 	if (err != 0)
 		return err;
+	uint32_t window = tern_listen_window(tcp, l);
 	if (option == TERN_TCP_SYNCNT)
 		l->syn_retries = (uint8_t)value;
 	else if (option == TERN_TCP_WINDOW_CLAMP)
@@ -330,6 +329,7 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 		l->sndbuf = (uint32_t)value;
 	else
 		return TERN_EINVAL;
+	tern_listen_window_changed(tcp, l, window);
 	return 0;
 }
 

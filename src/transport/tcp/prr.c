@@ -53,6 +53,6 @@ void tern_prr_ack(struct tcb *tcb, uint32_t delivered, bool safe)
 void tern_prr_sent(struct tcb *tcb, uint32_t bytes)
 {
 	struct prr *p = &tcb->side->rec.prr;
-	if (tcb->side->mode == RECOVERY_FAST || p->easing)
+	if (tcb->side->mode == RECOVERY_FAST || p->cwr)
 		p->out += bytes;
 }

@@ -2,9 +2,10 @@
  * Loss recovery. Theory of operation: what a peer with SACK holds, and when we sent what it does
  * not hold, is on the scoreboard (scoreboard.c, filled by sack.c). From that RACK (rack.c) says
  * what is lost; a probe (tlp.c) makes the peer speak when the tail of a flight may be. This file
- * decides what follows: fast recovery, whose sending PRR (prr.c) paces; after a timeout, slow start
- * (loss.c); and back to normal, with the windows as they were if it was all for nothing (undo.c).
- * Without SACK, or memory for a scoreboard, newreno.c counts duplicate ACKs instead.
+ * decides what follows: fast recovery, whose sending PRR (prr.c) paces, and a congestion that was
+ * only echoed (ecn.c), which lowers the window the same way; after a timeout, slow start (loss.c);
+ * and back to normal, with the windows as they were if it was all for nothing (undo.c). Without
+ * SACK, or memory for a scoreboard, newreno.c counts duplicate ACKs instead.
  *
  * The congestion control only says how far to go down (ssthresh) and how to grow.
  */
@@ -50,12 +51,14 @@ static uint32_t delivered_since(const struct scoreboard *b)
 /*
  * Where the path reorders, a loss is known for one only after the reordering window. What slow
  * start has added meanwhile it would not have added had it known: what the path carried is less.
+ * DEVIATES: so ssthresh may be less than RFC 5681 (4) allows it to be.
  */
 static void take_back_growth(struct tcb *tcb)
 {
 	if (tcb->cwnd >= tcb->ssthresh || !tern_rack_reorders(tcb))
 		return;
-	tcb->cwnd -= at_most(delivered_since(&tcb->side->rec.board), tcb->cwnd / 2);
+	uint32_t grown = delivered_since(&tcb->side->rec.board) / tern_cc_slowed(tcb);
+	tcb->cwnd -= at_most(grown, tcb->cwnd / 2);
 }
 
 /* RFC 6675 5 (4), RFC 9937 6.2. */
@@ -63,6 +66,7 @@ static void enter(struct tcp *tcp, struct tcb *tcb, const struct delivery *d)
 {
 	struct tcb_side *side = tcb->side;
 	bool counted = !side->rec.rack.reordered && tern_rack_threshold(tcb);
+	tern_recovery_cwr_end(tcb);
 	tern_undo_begin(tcb);
 	take_back_growth(tcb);
 	tcb->ssthresh = tern_recovery_ssthresh(tcb);
@@ -137,27 +141,27 @@ static void fast_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	tern_prr_ack(tcb, d->bytes, ack->acked && !more);
 }
 
-void tern_recovery_ease(struct tcb *tcb, uint32_t delivered)
+void tern_recovery_cwr(struct tcb *tcb, uint32_t delivered)
 {
 	tcb->cwnd = at_most(tcb->cwnd, tcb->ssthresh);
 	if (!scored(tcb) || tcb_flight(tcb) == 0)
 		return;
 	tern_prr_begin(tcb, delivered);
-	tcb->side->rec.prr.easing = true;
+	tcb->side->rec.prr.cwr = true;
 }
 
-static void stop_easing(struct tcb *tcb)
+void tern_recovery_cwr_end(struct tcb *tcb)
 {
-	if (tcb->side->rec.prr.easing)
+	if (tcb->side->rec.prr.cwr)
 		settle(tcb);
-	tcb->side->rec.prr.easing = false;
+	tcb->side->rec.prr.cwr = false;
 }
 
 /* Until all that was in flight when the echo came is acknowledged, and with it the CWR. */
-static void ease(struct tcb *tcb, const struct delivery *d)
+static void cwr_progress(struct tcb *tcb, const struct delivery *d)
 {
 	if (!tcb->side->use.reducing || tcb_flight(tcb) == 0)
-		stop_easing(tcb);
+		tern_recovery_cwr_end(tcb);
 	else
 		tern_prr_ack(tcb, d->bytes, false);
 }
@@ -169,8 +173,8 @@ static void open_progress(struct tcp *tcp, struct tcb *tcb, const struct ack_inf
 	tern_undo_expire(tcb);
 	if (d->dsack && tern_undo_by_duplicates(tcb))
 		take_back(tcp, tcb, TERN_COUNT_TcpExtTCPDSACKUndo);
-	if (tcb->side->rec.prr.easing)
-		ease(tcb, d);
+	if (tcb->side->rec.prr.cwr)
+		cwr_progress(tcb, d);
 	tern_recovery_grow(tcb, ack, d);
 }
 
@@ -240,12 +244,16 @@ static void progress(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 }
 
 /*
- * In a recovery most of what arrives has been sent again and cannot be timed (RFC 6298 3). On a
- * path that reorders, what can is what overtook it: too fast.
+ * DEVIATES: RFC 6298 3 takes a sample a round trip. In a recovery most of what arrives has been
+ * sent again and cannot be timed; on a path that reorders, what can is what overtook it: too fast.
+ * That the path carries something ends a backoff all the same.
  */
-static bool overtook(const struct tcb *tcb)
+static void take_sample(struct tcp *tcp, struct tcb *tcb, uint64_t rtt)
 {
-	return tcb->side->mode == RECOVERY_FAST && tcb->side->rec.rack.reordered;
+	if (tcb->side->mode == RECOVERY_FAST && tcb->side->rec.rack.reordered)
+		tern_rtt_heard(tcb);
+	else
+		tern_rtt_take(tcp, tcb, rtt);
 }
 
 static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg,
@@ -260,8 +268,8 @@ static void scored_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 	if (ack->acked)
 		side->rec.tlp.due = false;
 	tern_tlp_ack(tcp, tcb, &d, seg->ack);
-	if (d.rtt && !ack->rtt && !overtook(tcb))
-		tern_rtt_take(tcp, tcb, d.rtt);
+	if (d.rtt && !ack->rtt)
+		take_sample(tcp, tcb, d.rtt);
 	progress(tcp, tcb, ack, &d);
 	if (!ack->acked)
 		tern_timer_reordering(tcp, tcb);
@@ -335,7 +343,7 @@ void tern_recovery_too_big(struct tcp *tcp, struct tcb *tcb)
 void tern_recovery_blind(struct tcb *tcb)
 {
 	struct recovery *rec = &tcb->side->rec;
-	stop_easing(tcb);
+	tern_recovery_cwr_end(tcb);
 	rec->rack.due = 0;
 	rec->tlp.out = rec->tlp.due = false;
 	rec->undo.on = false;

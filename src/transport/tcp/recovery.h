@@ -87,8 +87,8 @@ struct tlp {
 /* RFC 9937 6.2. */
 struct prr {
 	uint32_t flight;         /* bytes: RecoverFS */
-	uint32_t delivered, out; /* bytes since the recovery began: prr_delivered, prr_out */
-	bool easing;             /* without a loss: congestion was echoed */
+	uint32_t delivered, out; /* bytes since it began: prr_delivered, prr_out */
+	bool cwr;                /* it is no recovery: congestion was echoed (RFC 3168) */
 };
 
 /* To take a reduction back that was for nothing (RFC 3522, 4015, 3708). */

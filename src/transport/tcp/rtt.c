@@ -67,12 +67,18 @@ uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segm
 	return sample;
 }
 
+/* RFC 6298 5: the backed-off value is kept until a sample comes. */
+void tern_rtt_heard(struct tcb *tcb)
+{
+	if (tcb->side)
+		tcb->side->rec.tlp.untimed = false;
+	tcb->backoff = 0;
+}
+
 void tern_rtt_take(struct tcp *tcp, struct tcb *tcb, uint64_t sample)
 {
 	update(tcb, sample);
-	if (tcb->side)
-		tcb->side->rec.tlp.untimed = false;
-	tcb->backoff = 0; /* RFC 6298 5: the backed-off value is kept until a sample comes */
+	tern_rtt_heard(tcb);
 	tern_trace_rtt(tcp, tcb, sample);
 }
 

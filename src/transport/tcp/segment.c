@@ -68,9 +68,9 @@ static void count(struct tcp *tcp, struct tcb *tcb, const struct plan *plan, uin
 	if (tcb->side)
 		tern_tally_sent(tcb, plan, mss);
 	if (!plan->retransmit) {
-		uint32_t segments = (plan->len + mss - 1) / mss;
-		core_add(core, TERN_COUNT_TcpOutSegs, segments ? segments : 1);
-		core_add(core, TERN_COUNT_TcpExtTCPOrigDataSent, segments);
+		uint32_t segments = segments_of(plan->len, mss);
+		core_add(core, TERN_COUNT_TcpOutSegs, segments);
+		core_add(core, TERN_COUNT_TcpExtTCPOrigDataSent, plan->len ? segments : 0);
 		return;
 	}
 	core_count(core, TERN_COUNT_TcpRetransSegs);
@@ -102,8 +102,10 @@ static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	tern_rtt_start(tcp, tcb, r.hi);
 	if (!side)
 		return;
-	if (plan->len)
+	if (plan->len) {
 		tern_tally_turn(tcp, tcb, STANDING_BUSY);
+		side->tally.sent_at = tcp->core->now;
+	}
 	if (plan->len % mss)
 		side->small_end = r.hi;
 	tern_lowat_sent(tcp, tcb);

@@ -117,7 +117,7 @@ static void describe_receiving(const struct tcb *tcb, struct tern_tcp_info *out)
 	out->rcv_mss = tcb->rcv_mss;
 	out->rcv_wscale = tcb->rcv_wscale;
 	out->peer_closed = tcb->flags & TCB_FIN_RECEIVED;
-	out->rcv_space = 10u * tcb->adv_mss;
+	out->rcv_space = at_most(10u * tcb->adv_mss, tcb->rcvbuf);
 	if (!tcb->side)
 		return;
 	out->rcv_rtt_us = tcb->side->drs_rtt;
@@ -200,6 +200,8 @@ static void describe_stub(const struct stub *s, struct tern_tcp_info *out)
 		.rcv_wnd = s->window,
 		.unacked = c->snd_nxt - c->snd_una,
 		.heard_age = TERN_NEVER,
+		.sent_age = TERN_NEVER,
+		.text_age = TERN_NEVER,
 	};
 }
 

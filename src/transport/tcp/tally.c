@@ -1,12 +1,6 @@
 /* What a connection has done, for TCP_INFO: counted where it happens, in the side block. */
 #include "transport/tcp/tcp.h"
 
-/* As many as a device, or the network, has made of it or would. */
-static uint32_t segments_of(uint32_t len, uint32_t size)
-{
-	return len > size ? (len + size - 1) / size : 1;
-}
-
 void tern_tally_heard(struct tcb *tcb, const struct ip_in *in, uint32_t text)
 {
 	struct tally *t = &tcb->side->tally;
@@ -28,6 +22,8 @@ void tern_tally_sent(struct tcb *tcb, const struct plan *plan, uint32_t mss)
 		return;
 	t->resent += plan->len;
 	t->resent_segments += n;
+	if (plan->len)
+		t->resent_text_segments += n;
 }
 
 static uint64_t in_this(const struct tcp *tcp, const struct tally *t)
@@ -65,10 +61,11 @@ void tern_tally_describe(const struct tcp *tcp, const struct tcb *tcb, struct te
 	out->marked = t->marked;
 	out->duplicates = t->duplicates;
 	out->retransmits = t->resent_segments;
+	out->text_segments_resent = t->resent_text_segments;
 	out->window_limited_us = spent_us(tcp, t, STANDING_WINDOW);
 	out->buffer_limited_us = spent_us(tcp, t, STANDING_BUFFER);
 	out->busy_us =
 		spent_us(tcp, t, STANDING_BUSY) + out->window_limited_us + out->buffer_limited_us;
-	out->sent_age = (now_ms(tcp) - tcb->side->use.sent_at) * MS;
+	out->sent_age = t->sent_at ? tcp->core->now - t->sent_at : TERN_NEVER;
 	out->text_age = t->text_at ? tcp->core->now - t->text_at : TERN_NEVER;
 }

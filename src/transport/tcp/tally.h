@@ -1,6 +1,6 @@
 /*
- * What a connection has done: part of the side block, told by TCP_INFO. It begins anew when the
- * side block has gone while nothing happened, unless the setting tcp_keep_tally says otherwise.
+ * What a connection has done: part of the side block, told by TCP_INFO. It goes with the side
+ * block, when nothing has happened for a while, unless the setting tcp_keep_tally says otherwise.
  */
 #ifndef TERN_TCP_TALLY_H
 #define TERN_TCP_TALLY_H
@@ -18,17 +18,17 @@ enum standing {
 };
 
 struct tally {
-	uint64_t acked, received; /* bytes; our SYN and each FIN count as one, as in Linux */
+	uint64_t acked, received; /* bytes; a FIN counts as one, and the SYN of an open of ours */
 	uint64_t sent, resent;    /* bytes of text; `sent` has what was sent again as well */
 	uint64_t spent[STANDINGS], since; /* ns in each, and when the present one began */
-	uint64_t text_at; /* ns: text came in order, or it was opened; 0: idle since */
+	uint64_t text_at, sent_at; /* ns: text came in order, new text went; or it was opened */
 	uint32_t segments_in, segments_out;
 	uint32_t text_segments_in, text_segments_out; /* of those, with text */
 	uint32_t beyond_holes;                        /* that came out of order */
 	uint32_t marked;     /* segments the peer says came marked (RFC 3168) */
 	uint32_t duplicates; /* D-SACKs heard */
-	uint64_t resent_segments;
-	uint8_t standing; /* enum standing */
+	uint32_t resent_segments, resent_text_segments; /* sent again; of those, with text */
+	uint8_t standing;                               /* enum standing */
 };
 
 #endif

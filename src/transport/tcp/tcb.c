@@ -104,6 +104,16 @@ no_tcb:
 	return NULL;
 }
 
+static void begin(const struct tcp *tcp, const struct tcb *tcb, struct tcb_side *side)
+{
+	memset(side, 0, sizeof *side);
+	side->recover = side->small_end = tcb->snd.una;
+	side->drs_at = tcp->core->now;
+	side->use.round = tcb->snd.una;
+	side->use.sent_at = side->use.full_at = side->use.pipe.valid_at = now_ms(tcp);
+	tern_keepalive_heard(tcp, side);
+}
+
 struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 {
 	if (tcb->side)
@@ -111,12 +121,7 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	struct tcb_side *side = tern_pool_get(&tcp->sides);
 	if (!side)
 		return NULL;
-	memset(side, 0, sizeof *side);
-	side->recover = side->small_end = tcb->snd.una;
-	side->drs_at = tcp->core->now;
-	side->use.round = tcb->snd.una;
-	side->use.sent_at = side->use.full_at = side->use.pipe.valid_at = now_ms(tcp);
-	tern_keepalive_heard(tcp, side);
+	begin(tcp, tcb, side);
 	tcb->side = side;
 	return side;
 }
@@ -133,10 +138,27 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 	tcb->side = NULL;
 }
 
+/* Nothing has happened for a while: what was known of the path is old. The counts stay, and when
+ * the peer was heard, and something was sent, last. */
+static void renew(const struct tcp *tcp, struct tcb *tcb)
+{
+	struct tcb_side *side = tcb->side, old = *side;
+	begin(tcp, tcb, side);
+	side->tally = old.tally;
+	side->heard_at = old.heard_at;
+	side->unread_at = old.unread_at;
+	side->use.sent_at = old.use.sent_at;
+}
+
+/* It knows what a new one would not. */
+static bool needed(const struct tcp *tcp, const struct tcb *tcb)
+{
+	return tern_option_in_use(tcb->side) || tcb->side->mtu.full || tern_cwv_remembers(tcp, tcb);
+}
+
 bool tern_tcb_side_kept(const struct tcp *tcp, const struct tcb *tcb)
 {
-	return tcp->core->set.tcp_keep_tally || tern_option_in_use(tcb->side) ||
-	       tcb->side->mtu.full || tern_cwv_remembers(tcp, tcb);
+	return tcp->core->set.tcp_keep_tally || needed(tcp, tcb);
 }
 
 void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
@@ -144,11 +166,13 @@ void tern_tcb_side_release(struct tcp *tcp, struct tcb *tcb)
 	const struct tcb_side *side = tcb->side;
 	if (!side || tcb_flight(tcb) || side->ranges.count || side->mode != RECOVERY_OPEN ||
 		side->fin_early || side->dup_in_due || side->unanswered || side->records.count ||
-		tcb_stands_still(tcb) || tern_tcb_side_kept(tcp, tcb) ||
-		tern_reply_paced(tcp, side) ||
+		tcb_stands_still(tcb) || needed(tcp, tcb) || tern_reply_paced(tcp, side) ||
 		tcb->flags & (TCB_URGENT_IN | TCB_URGENT_OUT | TCB_RETRANSMIT_DUE))
 		return;
-	side_free(tcp, tcb);
+	if (tcp->core->set.tcp_keep_tally)
+		renew(tcp, tcb);
+	else
+		side_free(tcp, tcb);
 }
 
 static void let_go(struct tcp *tcp, struct tcb *tcb)

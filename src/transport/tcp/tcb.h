@@ -155,7 +155,7 @@ struct tcb {
 	uint16_t local_port, remote_port;
 	uint32_t generation;
 	struct tcb *send_next, **send_link; /* on a ready or parked queue; link NULL when on none */
-	struct tcb_side *side;              /* NULL while idle */
+	struct tcb_side *side;              /* NULL while idle; see tcp_keep_tally */
 	uint32_t flags;
 	uint8_t state : 4;
 	uint8_t send_nif : 3; /* whose ready or parked queue it is on */
@@ -209,6 +209,8 @@ struct listener {
 	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
 	uint32_t rcvbuf, sndbuf;
 	uint32_t window_clamp; /* bytes; 0: none */
+	uint32_t told;         /* window that SYN-ACKs said before it became smaller, bytes, ... */
+	uint64_t told_until;   /* ... ns: for which ACKs may still come */
 	uint16_t maxseg;       /* bytes; 0: what the link allows */
 	uint8_t syn_retries;   /* SYN-ACKs sent again; 0: the setting */
 	uint8_t defer;         /* SYN-ACKs that would be, until an ACK without data is enough */
@@ -261,6 +263,12 @@ struct tcp {
 };
 
 /* The time in ms, wrapping. */
+/* How many segments of that size, or one without text, so many bytes are. */
+static inline uint32_t segments_of(uint32_t len, uint32_t size)
+{
+	return len > size ? (len + size - 1) / size : 1;
+}
+
 static inline uint32_t now_ms(const struct tcp *tcp)
 {
 	return (uint32_t)(tcp->core->now / MS);

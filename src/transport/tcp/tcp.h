@@ -146,6 +146,8 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener);
 /* What a listener's SYN-ACK offers, bytes: never scaled. */
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
+/* An option was set; before: what that was. */
+void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before);
 /* And the window scale beside it. */
 uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
@@ -261,6 +263,8 @@ void tern_rtt_cancel(struct tcb *tcb);
 uint64_t tern_rtt_sample(struct tcp *tcp, struct tcb *tcb, const struct tcp_segment *seg);
 /* Another, in ns, of something sent once. */
 void tern_rtt_take(struct tcp *tcp, struct tcb *tcb, uint64_t sample);
+/* There is one, though no measure: a backoff is over. */
+void tern_rtt_heard(struct tcb *tcb);
 /* What the timestamp it echoes says (RFC 7323 4), us, half a ms either way; 0: nothing. */
 uint32_t tern_rtt_echo(const struct tcp *tcp, const struct tcb *tcb, const struct tcp_segment *seg);
 /* The RTO without backoff, ns (RFC 6298 2). */
@@ -452,6 +456,9 @@ uint16_t tern_ecn_syn_flags(struct tcb *tcb, uint16_t flags, bool again);
 void tern_ecn_text(struct tcb *tcb, uint16_t flags, uint8_t tos);
 /* An ACK with ECE came. */
 void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ack);
+/* And a segment goes out: completes its flags; returns its packet's ECN bits. */
+uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
+
 /* The DSCP of a packet with that TOS, and the TOS of one that says nothing of congestion. */
 static inline uint8_t dscp_of(int64_t tos)
 {
@@ -462,9 +469,6 @@ static inline uint8_t tos_of(unsigned dscp)
 {
 	return (uint8_t)(dscp << 2);
 }
-
-/* And a segment goes out: completes its flags; returns its packet's ECN bits. */
-uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 

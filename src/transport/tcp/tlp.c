@@ -60,6 +60,7 @@ static void mended(struct tcp *tcp, struct tcb *tcb)
 	core_count(tcp->core, TERN_COUNT_TcpExtTCPLossProbeRecovery);
 	if (tcb->side->mode != RECOVERY_OPEN)
 		return;
+	tern_recovery_cwr_end(tcb);
 	tern_undo_begin(tcb);
 	tern_undo_leave(tcb);
 	/* What is in flight now is what was sent after it: not what the loss was of. */

@@ -80,19 +80,33 @@ bool tern_undo_by_arrival(const struct tcb *tcb)
 	return u->on && !u->any && tcb->side->rec.board.lost == 0;
 }
 
-/* RFC 4015 3: windows as they were, and nothing is lost. */
-void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why)
+void tern_undo_forbid(struct tcb_side *side)
 {
-	struct undo *u = &tcb->side->rec.undo;
+	side->rec.undo.cwnd = side->rec.undo.ssthresh = 0;
+}
+
+/* RFC 4015 3: windows as they were. */
+static void put_back(struct tcb *tcb)
+{
+	const struct undo *u = &tcb->side->rec.undo;
 	if (tcb->cwnd < u->cwnd)
 		tcb->cwnd = u->cwnd;
 	if (tcb->ssthresh < u->ssthresh)
 		tcb->ssthresh = u->ssthresh;
-	u->on = false;
 	tcb->side->use.reducing = false;
-	tcb->side->rec.prr.easing = false;
-	tern_board_unlose(&tcb->side->rec.board);
+	tcb->side->rec.prr.cwr = false;
 	if (tern_cc_of(tcb)->undone)
 		tern_cc_of(tcb)->undone(tcb);
+}
+
+void tern_undo(struct tcp *tcp, struct tcb *tcb, const char *why)
+{
+	struct undo *u = &tcb->side->rec.undo;
+	if (u->cwnd)
+		put_back(tcb);
+	else if (tcb->side->mode == RECOVERY_FAST)
+		tcb->cwnd = tcb->ssthresh;
+	u->on = false;
+	tern_board_unlose(&tcb->side->rec.board);
 	tern_trace_congestion(tcp, tcb, why);
 }

@@ -113,7 +113,9 @@ void tern_window_measure_rtt(struct tcp *tcp, struct tcb *tcb, const struct tcp_
 		side->drs_rtt += (us - side->drs_rtt) / 8;
 }
 
-/* What a round brought and the application has read, or could not yet. */
+/* What a round brought that the application has read, or cannot read yet. What it leaves unread
+ * when a hole is filled counts once more when it is read: too much, as what is read late always
+ * does. */
 static uint32_t brought(const struct tcb_side *side)
 {
 	uint32_t now = side->drs_taken + side->ranges.bytes;
@@ -141,8 +143,8 @@ static void end_round(struct tcp *tcp, struct tcb *tcb)
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
 	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED) &&
 		    !core_pressed(tcp->core);
-	if (tune && brought(side) > side->drs_copied) {
-		uint32_t want = worth_holding(tcb, most);
+	if (brought(side) > side->drs_copied) {
+		uint32_t want = tune ? worth_holding(tcb, most) : 0;
 		if (want > tcb->rcvbuf)
 			tcb->rcvbuf = want;
 		side->drs_copied = brought(side);
@@ -163,9 +165,11 @@ static void tune(struct tcp *tcp, struct tcb *tcb, uint32_t n)
 		end_round(tcp, tcb);
 }
 
+/* Of a program that does not read what it could, no hole says anything. */
 void tern_window_held(struct tcp *tcp, struct tcb *tcb)
 {
-	tune(tcp, tcb, 0);
+	if (tcb->side->drs_copied && tcb->receive.len == 0)
+		tune(tcp, tcb, 0);
 }
 
 void tern_window_taken(struct tcp *tcp, struct tcb *tcb, uint32_t n)

@@ -48,7 +48,14 @@ static void open_sending(struct peer *p, uint32_t segments)
 	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, segments * MSS), segments * MSS);
 }
 
-static void open_with_sack(struct peer *p)
+static void write_some(struct peer *p, uint32_t segments)
+{
+	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, segments * MSS), segments * MSS);
+	assert_int_equal(peer_drain(p), segments);
+}
+
+/* algorithm: by its number. */
+static void open_with_sack_and(struct peer *p, int64_t algorithm)
 {
 	struct tcp_segment s = {.seq = seq(7000),
 		.flags = TCP_SYN | BOTH,
@@ -56,6 +63,7 @@ static void open_with_sack(struct peer *p)
 		.options = with_mss};
 	s.options.has |= TCP_OPT_SACK_OK;
 	open_as(p, 2);
+	peer_set(p, "tcp_congestion_control", algorithm);
 	peer_listen(p);
 	peer_send(p, &s);
 	assert_true(peer_take(p));
@@ -63,6 +71,11 @@ static void open_with_sack(struct peer *p)
 	p->ack = p->last.seq.v + 1;
 	accept_it(p);
 	tern_tcp_option_set(p->stack, p->conn, TERN_TCP_SNDBUF, sizeof data);
+}
+
+static void open_with_sack(struct peer *p)
+{
+	open_with_sack_and(p, tern_congestion_number("reno"));
 	assert_int_equal(tern_tcp_write(p->stack, p->conn, data, 60 * MSS), 60 * MSS);
 }
 
@@ -312,6 +325,50 @@ static void with_sack_an_echo_lowers_the_window_step_by_step(void **state)
 	peer_close(&p);
 }
 
+/* The next window was marked, too: what is lowered again is the window, not what is in flight of
+ * one that a program does not fill. */
+static void a_second_echo_lowers_the_window_itself(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with_sack_and(&p, 0);
+	write_some(&p, 10);
+	ack(&p, 0, 10);
+	assert_int_equal(peer_info(&p).cwnd, 20 * MSS);
+	write_some(&p, 4);
+	ack(&p, TCP_ECE, 1);
+	uint32_t first = peer_info(&p).ssthresh;
+	write_some(&p, 1);
+	ack(&p, TCP_ECE, 4);
+	assert_int_equal(peer_info(&p).ssthresh, first * 7 / 10);
+	peer_close(&p);
+}
+
+/* What was marked was congestion, even if what was thought lost then was not. */
+static void an_undo_does_not_take_an_echo_back(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with_sack(&p);
+	peer_drain(&p);
+	peer_wait(&p, 100 * MSEC);
+	ack(&p, TCP_ECE, 1);
+	peer_drain(&p);
+	struct tcp_segment s = {.seq = seq(p.seq),
+		.ack = seq(p.ack),
+		.flags = TCP_ACK,
+		.window = p.window,
+		.options = {.has = TCP_OPT_SACK,
+			.sack_count = 1,
+			.sack = {{seq(p.ack + MSS), seq(p.ack + 4 * MSS)}}}};
+	peer_send(&p, &s);
+	assert_true(peer_info(&p).recovering);
+	ack(&p, 0, 4); /* it was only late */
+	assert_false(peer_info(&p).recovering);
+	assert_true(peer_info(&p).cwnd < 6 * MSS);
+	peer_close(&p);
+}
+
 /* A reply is all acknowledged at once, and marked: what comes next has a window of ssthresh. */
 static void an_echo_at_the_end_leaves_ssthresh(void **state)
 {
@@ -438,6 +495,8 @@ int main(void)
 		cmocka_unit_test(without_agreement_marks_mean_nothing),
 		cmocka_unit_test(an_echo_reduces_the_window_once),
 		cmocka_unit_test(with_sack_an_echo_lowers_the_window_step_by_step),
+		cmocka_unit_test(a_second_echo_lowers_the_window_itself),
+		cmocka_unit_test(an_undo_does_not_take_an_echo_back),
 		cmocka_unit_test(an_echo_at_the_end_leaves_ssthresh),
 		cmocka_unit_test(growth_goes_on_a_window_later),
 		cmocka_unit_test(a_loss_that_was_announced_counts_once),

@@ -103,6 +103,25 @@ static void an_idle_connection_keeps_its_tally_if_it_is_told_to(void **state)
 	assert_int_equal(received_after_an_hour(true), 1000);
 }
 
+/* Of what has no side block, nothing is known, and nothing made up. */
+static void time_wait_does_not_know_when_it_sent(void **state)
+{
+	(void)state;
+	static struct pair t;
+	struct tern_tcp_info info;
+	uint32_t cursor = 0;
+	open_pair(&t);
+	tern_tcp_close(t.side[0].stack, t.side[0].conn);
+	tern_tcp_close(t.side[1].stack, t.side[1].conn);
+	pair_run(&t, SEC);
+	while (tern_tcp_each(t.side[0].stack, &cursor, &info))
+		if (info.state == TERN_TCP_TIME_WAIT) {
+			assert_int_equal(info.sent_age, TERN_NEVER);
+			assert_int_equal(info.text_age, TERN_NEVER);
+		}
+	pair_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +129,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_is_sent_twice_and_comes_once),
 		cmocka_unit_test(a_small_send_buffer_is_what_limits),
 		cmocka_unit_test(a_reader_who_does_not_read_is_what_limits),
+		cmocka_unit_test(time_wait_does_not_know_when_it_sent),
 		cmocka_unit_test(an_idle_connection_keeps_its_tally_if_it_is_told_to),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

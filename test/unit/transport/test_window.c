@@ -473,6 +473,16 @@ static void say_beyond_a_hole(struct peer *p, uint32_t from, uint32_t to)
 	peer_drain(p);
 }
 
+/* A thousand bytes come, and are read; a round is over. */
+static void read_a_round(struct peer *p)
+{
+	static char text[1000];
+	peer_wait(p, 100 * MSEC);
+	peer_say(p, TCP_ACK, 0, text, sizeof text);
+	assert_int_equal(tern_tcp_read(p->stack, p->conn, text, sizeof text), sizeof text);
+	peer_drain(p);
+}
+
 /* What the program cannot read for a hole was brought all the same: while one is mended, or where
  * the path reorders and there always is one, the window goes on growing. */
 static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
@@ -482,11 +492,31 @@ static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
 	open_with(&p, &plain);
 	peer_tcb(&p)->srtt = 100000;
 	uint32_t before = peer_info(&p).rcvbuf;
-	say_beyond_a_hole(&p, 0, 50000);
+	read_a_round(&p);
+	say_beyond_a_hole(&p, 1000, 50000);
 	peer_wait(&p, 100 * MSEC);
 	say_beyond_a_hole(&p, 50000, 51000);
 	assert_true(peer_info(&p).rcvbuf > before);
-	assert_true(peer_info(&p).rcvbuf >= 2 * 51000 + 51000); /* twice, and what is held */
+	assert_true(peer_info(&p).rcvbuf >= 3 * 50000); /* twice, and what is held */
+	peer_close(&p);
+}
+
+/* A peer that makes a hole itself does not make a program's buffer grow that reads nothing. */
+static void a_hole_does_not_grow_the_buffer_of_who_does_not_read(void **state)
+{
+	(void)state;
+	struct peer p;
+	static const char text[1000];
+	open_with(&p, &plain);
+	peer_tcb(&p)->srtt = 100000;
+	uint32_t before = peer_info(&p).rcvbuf;
+	for (uint32_t round = 0; round < 3; round++) {
+		say_beyond_a_hole(&p, round * 20000, round * 20000 + 20000);
+		peer_wait(&p, 100 * MSEC);
+	}
+	peer_say(&p, TCP_ACK, 0, text, 1);
+	assert_int_equal(peer_info(&p).unread, 60001);
+	assert_int_equal(peer_info(&p).rcvbuf, before);
 	peer_close(&p);
 }
 
@@ -511,6 +541,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_the_program_fixed_is_not_tuned),
 		cmocka_unit_test(a_reader_who_does_not_read_is_given_no_larger_buffer),
 		cmocka_unit_test(what_lies_beyond_a_hole_makes_the_buffer_grow),
+		cmocka_unit_test(a_hole_does_not_grow_the_buffer_of_who_does_not_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
