@@ -85,11 +85,11 @@ void tern_undo_forbid(struct tcb_side *side)
 	side->rec.undo.cwnd = side->rec.undo.ssthresh = 0;
 }
 
-/* RFC 4015 3: windows as they were. */
+/* RFC 4015 3: windows as they were. In fast recovery cwnd is PRR's, and says nothing. */
 static void put_back(struct tcb *tcb)
 {
 	const struct undo *u = &tcb->side->rec.undo;
-	if (tcb->cwnd < u->cwnd)
+	if (tcb->side->mode == RECOVERY_FAST || tcb->cwnd < u->cwnd)
 		tcb->cwnd = u->cwnd;
 	if (tcb->ssthresh < u->ssthresh)
 		tcb->ssthresh = u->ssthresh;
