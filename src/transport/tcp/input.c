@@ -339,7 +339,8 @@ static void to_connection(struct arrival *a)
 	a->window = (uint32_t)a->seg->window << shift;
 	tern_trace_segment(a->tcp, TERN_TRACE_SEGMENT_IN, tcb, a->in, a->seg, a->window);
 	if (tcb->state == TERN_TCP_SYN_SENT) {
-		tern_tally_heard(tcb, a->in, a->seg->data_len);
+		if (tcb->side)
+			tern_tally_heard(tcb, a->in, a->seg->data_len);
 		conclude(a, tern_open_syn_sent(a));
 	} else
 		run_steps(a);

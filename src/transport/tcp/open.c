@@ -71,7 +71,8 @@ static void established(struct arrival *a)
 	uint8_t lost = tcb->backoff;
 	tern_rtt_sample(a->tcp, tcb, a->seg);
 	tcb->snd.una = a->seg->ack;
-	tcb->side->tally.acked++;
+	if (tcb->side)
+		tcb->side->tally.acked++;
 	tern_timer_nothing_in_flight(a->tcp, tcb);
 	bool wait = tern_option_ack_waits(tcb);
 	tcb->flags = (tcb->flags & ~TCB_SYN_DUE) | TCB_SYN_ACKED;

@@ -57,6 +57,26 @@ static void talk(void)
 	}
 }
 
+/* Our SYN has waited so long for its device that there is no side block any more. */
+static void a_syn_meets_one_that_was_never_pulled(void **state)
+{
+	(void)state;
+	const struct pair_setup usual = {0};
+	pair_open(&t, &usual);
+	dial(0);
+	tern_tcp_option_set(t.side[0].stack, t.side[0].conn, TERN_TCP_NOTSENT_LOWAT, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		t.now += 60 * SEC;
+		tern_input(t.side[0].stack, t.side[0].nif, NULL, 0, t.now);
+	}
+	dial(1);
+	assert_true(pair_collect_side(&t, 1));
+	assert_true(pair_deliver(&t, 0));
+	pair_run(&t, SEC);
+	assert_int_equal(pair_state(&t, 0), TERN_TCP_ESTABLISHED);
+	pair_close(&t);
+}
+
 static void the_same_connection(void)
 {
 	struct tern_tcp_info a = pair_info(&t, 0), b = pair_info(&t, 1);
@@ -288,6 +308,7 @@ static void handshakes_in_any_pieces_end_alike(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_syn_meets_one_that_was_never_pulled),
 		cmocka_unit_test(every_interleaving_of_two_opens_makes_one_connection),
 		cmocka_unit_test(a_frame_lost_in_the_middle_of_two_opens_costs_time_only),
 		cmocka_unit_test(every_interleaving_of_two_closes_ends_in_good_order),
