@@ -461,10 +461,20 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 	return set_text(&stack->core.set, name, value);
 }
 
-int tern_set_check(const char *name, const char *value)
+int tern_set_pair(struct tern_stack *stack, const char *pair)
 {
 	struct settings nobodys = {0};
-	return set_text(&nobodys, name, value);
+	char name[64];
+	size_t len = 0;
+	while (pair[len] && pair[len] != '=')
+		len++;
+	if (!pair[len])
+		return TERN_EINVAL;
+	if (len >= sizeof name) /* no setting's is so long */
+		return TERN_ENOENT;
+	memcpy(name, pair, len);
+	name[len] = '\0';
+	return set_text(stack ? &stack->core.set : &nobodys, name, pair + len + 1);
 }
 
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value)

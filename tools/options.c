@@ -108,14 +108,7 @@ static int take_impair(struct options *o, const char *value)
 /* stack NULL: only says what would be wrong. */
 static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
 {
-	char name[64];
-	size_t len = strcspn(setting, "=");
-	if (len >= sizeof name)
-		len = sizeof name - 1;
-	memcpy(name, setting, len);
-	name[len] = '\0';
-	const char *value = strchr(setting, '=') + 1;
-	int rc = stack ? tern_set_text(stack, name, value) : tern_set_check(name, value);
+	int rc = tern_set_pair(stack, setting);
 	if (rc != 0)
 		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
 	return rc;

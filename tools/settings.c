@@ -39,12 +39,7 @@ static int usage(FILE *to)
 static bool all_could_be_set(char **words)
 {
 	for (; *words; words++) {
-		char name[64];
-		size_t len = strcspn(*words, "=");
-		if (!(*words)[len])
-			continue;
-		snprintf(name, sizeof name, "%.*s", (int)len, *words);
-		int err = tern_set_check(name, *words + len + 1);
+		int err = strchr(*words, '=') ? tern_set_pair(NULL, *words) : 0;
 		if (err != 0) {
 			fprintf(stderr, "settings: %s: %s\n", *words, tern_err_text(err));
 			return false;

@@ -44,10 +44,7 @@ static void give_up(const char *what, int err)
 
 static void set(struct tern_stack *stack, const char *setting)
 {
-	char name[64];
-	const char *value = strchr(setting, '=');
-	snprintf(name, sizeof name, "%.*s", value ? (int)(value - setting) : 63, setting);
-	int err = tern_set_text(stack, name, value ? value + 1 : "");
+	int err = tern_set_pair(stack, setting);
 	if (err != 0)
 		give_up(setting, err);
 }

@@ -276,12 +276,9 @@ static void refuse(const char *setting, const char *why)
 
 static bool take_setting(struct choice *c, const char *setting)
 {
-	char name[64];
-	size_t len = strcspn(setting, "=");
-	if (!setting[len])
+	if (!strchr(setting, '='))
 		return false;
-	snprintf(name, sizeof name, "%.*s", (int)len, setting);
-	int err = tern_set_check(name, setting + len + 1);
+	int err = tern_set_pair(NULL, setting);
 	if (err != 0)
 		refuse(setting, tern_err_text(err));
 	if (c->settings_count == sizeof c->settings / sizeof *c->settings)

@@ -209,7 +209,8 @@ int tern_tcp_option_get(const struct tern_stack *stack, struct tern_conn conn,
 /*
  * Of a listener, for connections whose SYN is yet to come: TERN_TCP_MAXSEG, TERN_TCP_SYNCNT,
  * TERN_TCP_RCVBUF, TERN_TCP_SNDBUF, TERN_TCP_WINDOW_CLAMP, TERN_TCP_DEFER_ACCEPT and, for half-open
- * ones as well, TERN_TCP_TOS; 0 is none of it. TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
+ * ones as well, TERN_TCP_TOS and the buffers (a window that was offered is kept); 0 is none of it.
+ * TERN_ESTALE, TERN_EINVAL for others, TERN_ERANGE.
  */
 int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener listener,
 	enum tern_tcp_option option, int64_t value);
@@ -284,9 +285,8 @@ struct tern_tcp_info {
 	/* Time in which there was something to send or unacknowledged; of that, in which the peer's
 	 * window held it back; in which the send buffer was full and all of it sent. */
 	uint64_t busy_us, window_limited_us, buffer_limited_us;
-	uint64_t sent_age, text_age; /* ns since it last sent new text; since text last came in
-					order, or it was opened; TERN_NEVER:
-					not known */
+	uint64_t sent_age, text_age; /* ns since new text was sent, and since text came in order,
+					last, or it was opened; TERN_NEVER: not known */
 	uint64_t pacing_rate;        /* bytes a second at which new data may leave; 0: any */
 	uint32_t rcv_rtt_us;         /* RTT by what the peer echoes; 0: no sample yet */
 	uint32_t rcv_space; /* most bytes that came in one RTT; 10 segments to begin with */

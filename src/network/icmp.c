@@ -135,8 +135,8 @@ static uint32_t guess_mtu(uint32_t total_len)
 	return 68;
 }
 
-/* RFC 1122 4.2.3.9 and 3.2.2.1: which errors are hard; and, of the usual
- * ones, what Linux's programs are told. */
+/* RFC 1122 4.2.3.9 and 3.2.2.1: which errors are hard; and, of the usual ones, what Linux's
+ * programs are told. */
 static void judge(struct ip_error *e)
 {
 	e->err = TERN_EHOSTUNREACH;

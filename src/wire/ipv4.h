@@ -19,6 +19,17 @@
 #define ECN_ECT0    2u
 #define ECN_CE      3u
 
+/* The other six, and a TOS of them that says nothing of congestion (RFC 2474 3). */
+static inline uint8_t dscp_of(int64_t tos)
+{
+	return (uint8_t)(tos >> 2 & 0x3f);
+}
+
+static inline uint8_t tos_of(unsigned dscp)
+{
+	return (uint8_t)(dscp << 2);
+}
+
 struct ipv4_header {
 	struct tern_addr src, dst;
 	uint8_t tos; /* DSCP and ECN */

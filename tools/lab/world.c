@@ -57,16 +57,12 @@ static int make_host(struct lab *lab, unsigned which, bool ethernet)
 
 static int set_all(struct lab *lab, const char *setting)
 {
-	char name[64];
-	size_t n = strcspn(setting, "=");
-	if (n >= sizeof name || !setting[n]) {
+	if (!strchr(setting, '=')) {
 		fprintf(stderr, "lab: --set %s: wants NAME=VALUE\n", setting);
 		return -1;
 	}
-	memcpy(name, setting, n);
-	name[n] = '\0';
 	for (unsigned i = 0; i < LAB_HOSTS; i++) {
-		int rc = tern_set_text(lab->host[i].stack, name, setting + n + 1);
+		int rc = tern_set_pair(lab->host[i].stack, setting);
 		if (rc != 0) {
 			fprintf(stderr, "lab: --set %s: %s\n", setting, tern_err_text(rc));
 			return -1;

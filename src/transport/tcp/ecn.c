@@ -54,11 +54,11 @@ void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 	struct tcb_side *side = tcb->side;
 	uint32_t marked = ack->acked ? segments_of(ack->acked, tcb->mss) : 0;
 	core_add(tcp->core, TERN_COUNT_TcpExtTCPDeliveredCE, marked);
-	if (side)
-		side->tally.marked += marked;
-	if (side)
-		tern_undo_forbid(side);
-	if (!side || side->mode != RECOVERY_OPEN || ack->flight == 0)
+	if (!side)
+		return;
+	side->tally.marked += marked;
+	tern_undo_forbid(side);
+	if (side->mode != RECOVERY_OPEN || ack->flight == 0)
 		return;
 	if (side->use.reducing && seq_leq(tcb->snd.una, side->use.reduced))
 		return;

@@ -342,8 +342,9 @@ static void to_connection(struct arrival *a)
 		if (tcb->side)
 			tern_tally_heard(tcb, a->in, a->seg->data_len);
 		conclude(a, tern_open_syn_sent(a));
-	} else
+	} else {
 		run_steps(a);
+	}
 }
 
 /* The segment has made a connection, and goes on to it. */

@@ -172,7 +172,7 @@ void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif
 
 /* --- from half-open to a connection ----------------------------------------------------------- */
 
-/* SYN-ACKs that are sent again, and cookies, live no longer. */
+/* SYN-ACKs that are sent again, by tcp_synack_retries' default, and cookies live no longer. */
 #define TOLD_NS (128 * 1000 * MS)
 
 void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before)

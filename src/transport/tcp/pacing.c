@@ -24,20 +24,23 @@ static uint64_t time_of(const struct tcb *tcb, uint32_t n)
 	return doubling(tcb) ? at_cwnd : at_cwnd * 5 / 3;
 }
 
+/* Bytes that may go in so many us. */
+static uint64_t bytes_in(const struct tcb *tcb, uint64_t us)
+{
+	uint64_t n = 2 * us * tcb->cwnd / tcb->srtt;
+	return doubling(tcb) ? n : n * 3 / 5;
+}
+
 uint64_t tern_pacing_rate(const struct tcp *tcp, const struct tcb *tcb)
 {
-	if (!tcp->core->set.tcp_pacing || tcb->srtt < PACING_RTT_MIN)
-		return 0;
-	uint64_t second = 2 * UINT64_C(1000000) * tcb->cwnd / tcb->srtt;
-	return doubling(tcb) ? second : second * 3 / 5;
+	bool paced = tcp->core->set.tcp_pacing && tcb->srtt >= PACING_RTT_MIN;
+	return paced ? bytes_in(tcb, 1000000) : 0;
 }
 
 static uint32_t burst(const struct tcb *tcb)
 {
-	uint64_t n = 2 * BURST_US * (uint64_t)tcb->cwnd / tcb->srtt;
+	uint64_t n = bytes_in(tcb, BURST_US);
 	uint32_t mss = tern_tcb_effective_mss(tcb);
-	if (!doubling(tcb))
-		n = n * 3 / 5;
 	n -= n % mss;
 	if (n < SEGMENTS_MIN * mss)
 		n = SEGMENTS_MIN * mss;

@@ -262,13 +262,13 @@ struct tcp {
 	uint64_t moved_at, skipped; /* ns: for short times, see us_at() */
 };
 
-/* The time in ms, wrapping. */
 /* How many segments of that size, or one without text, so many bytes are. */
 static inline uint32_t segments_of(uint32_t len, uint32_t size)
 {
 	return len > size ? (len + size - 1) / size : 1;
 }
 
+/* The time in ms, wrapping. */
 static inline uint32_t now_ms(const struct tcp *tcp)
 {
 	return (uint32_t)(tcp->core->now / MS);

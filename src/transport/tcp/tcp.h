@@ -23,8 +23,6 @@ void tern_tcp_input(struct tcp *tcp, const struct ip_in *in);
 void tern_tcp_time(struct tcp *tcp);
 /* icmp.c: an ICMP error about a segment (RFC 5927). */
 void tern_tcp_icmp(struct tcp *tcp, const struct ip_error *error);
-/* An error that may pass: remembered until the peer is heard, and why it timed out if it does. */
-void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err);
 /* output.c: fills one frame for an interface; false when no connection has anything to send. */
 bool tern_tcp_pull(struct tcp *tcp, int nif, struct tern_frame *frame);
 /* ready.c: something about neighbours changed: parked connections try again. */
@@ -146,10 +144,10 @@ bool tern_reply_paced(const struct tcp *tcp, const struct tcb_side *side);
 struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener listener);
 /* What a listener's SYN-ACK offers, bytes: never scaled. */
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
-/* An option was set; before: what that was. */
-void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before);
 /* And the window scale beside it. */
 uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
+/* An option was set; before: the window until then, which SYN-ACKs may have told. */
+void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
  * the SYN has. */
 void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
@@ -459,16 +457,10 @@ void tern_ecn_echoed(struct tcp *tcp, struct tcb *tcb, const struct ack_info *ac
 /* And a segment goes out: completes its flags; returns its packet's ECN bits. */
 uint8_t tern_ecn_sent(struct tcb *tcb, struct tcp_segment *s, bool again);
 
-/* The DSCP of a packet with that TOS, and the TOS of one that says nothing of congestion. */
-static inline uint8_t dscp_of(int64_t tos)
-{
-	return (uint8_t)(tos >> 2 & 0x3f);
-}
+/* --- icmp.c -------------------------------------------------------------------------- */
 
-static inline uint8_t tos_of(unsigned dscp)
-{
-	return (uint8_t)(dscp << 2);
-}
+/* An error that may pass: remembered until the peer is heard, and why it timed out if it does. */
+void tern_soft_error(struct tcp *tcp, struct tcb *tcb, int err);
 
 /* --- reset.c: segments of no connection ---------------------------------------------- */
 

@@ -141,9 +141,9 @@ static void end_round(struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side;
 	uint32_t most = (uint32_t)tcp->core->set.tcp_rmem_max;
-	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED) &&
-		    !core_pressed(tcp->core);
-	if (brought(side) > side->drs_copied) {
+	bool tune = tcp->core->set.tcp_moderate_rcvbuf && !(tcb->flags & TCB_RCVBUF_FIXED);
+	/* While memory is short nothing is learnt: as much will come again. */
+	if (brought(side) > side->drs_copied && !core_pressed(tcp->core)) {
 		uint32_t want = tune ? worth_holding(tcb, most) : 0;
 		if (want > tcb->rcvbuf)
 			tcb->rcvbuf = want;

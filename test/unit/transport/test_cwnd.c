@@ -185,9 +185,13 @@ static void settings_are_taken_as_text(void **state)
 	assert_int_equal(tern_set_text(s, "tcp_ecn", "99999999999999999999"), TERN_ERANGE);
 	assert_int_equal(tern_set_text(s, "tcp_ecn", ""), TERN_EINVAL);
 	assert_int_equal(tern_set_text(s, "tcp_nonsense", "1"), TERN_ENOENT);
-	assert_int_equal(tern_set_check("tcp_congestion_control", "cubic"), 0);
-	assert_int_equal(tern_set_check("tcp_ecn", "3"), TERN_ERANGE);
-	assert_int_equal(tern_set_check("tcp_nonsense", "1"), TERN_ENOENT);
+	assert_int_equal(tern_set_pair(s, "tcp_congestion_control=cubic"), 0);
+	assert_int_equal(tern_set_pair(NULL, "tcp_congestion_control=reno"), 0);
+	assert_int_equal(tern_get(s, "tcp_congestion_control", &value), 0);
+	assert_int_equal(value, 0);
+	assert_int_equal(tern_set_pair(NULL, "tcp_ecn=3"), TERN_ERANGE);
+	assert_int_equal(tern_set_pair(NULL, "tcp_nonsense=1"), TERN_ENOENT);
+	assert_int_equal(tern_set_pair(NULL, "tcp_ecn"), TERN_EINVAL);
 	assert_int_equal(tern_congestion_number("vegas"), TERN_ENOENT);
 	assert_null(tern_congestion_name(2));
 	pair_close(&t);

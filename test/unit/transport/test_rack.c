@@ -11,6 +11,16 @@ static void send_ten(struct peer *p)
 	peer_wait(p, RTT);
 }
 
+/* The last overtakes the others; a flight of twice as many follows, and a round trip. */
+static void overtake(struct peer *p)
+{
+	send_ten(p);
+	score_ack(p, 0, BLOCKS({9 * MSS, 10 * MSS}));
+	score_ack_only(p, 10 * MSS);
+	peer_drain(p);
+	peer_wait(p, RTT);
+}
+
 /* --- what is lost -------------------------------------------------------------------- */
 
 /* 6.2 step 4: without a sign of reordering, three segments held are enough at once. */
@@ -95,11 +105,7 @@ static void what_slow_start_added_while_a_loss_waited_is_taken_back(void **state
 {
 	(void)state;
 	struct peer p;
-	send_ten(&p);
-	score_ack(&p, 0, BLOCKS({9 * MSS, 10 * MSS}));
-	score_ack_only(&p, 10 * MSS); /* the path reorders */
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	overtake(&p);
 	uint32_t before = peer_info(&p).cwnd;
 	score_ack(&p, 10 * MSS, BLOCKS({11 * MSS, 21 * MSS}));
 	assert_false(peer_info(&p).recovering);
@@ -116,11 +122,7 @@ static void what_overtakes_a_recovery_is_not_timed(void **state)
 {
 	(void)state;
 	struct peer p;
-	send_ten(&p);
-	score_ack(&p, 0, BLOCKS({9 * MSS, 10 * MSS}));
-	score_ack_only(&p, 10 * MSS); /* the path reorders */
-	peer_drain(&p);
-	peer_wait(&p, RTT);
+	overtake(&p);
 	score_ack(&p, 10 * MSS, BLOCKS({15 * MSS, 18 * MSS}));
 	peer_ignore(&p, RTT / 2);
 	assert_true(peer_info(&p).recovering);

@@ -109,7 +109,7 @@ static void time_wait_does_not_know_when_it_sent(void **state)
 	(void)state;
 	static struct pair t;
 	struct tern_tcp_info info;
-	uint32_t cursor = 0;
+	uint32_t cursor = 0, found = 0;
 	open_pair(&t);
 	tern_tcp_close(t.side[0].stack, t.side[0].conn);
 	tern_tcp_close(t.side[1].stack, t.side[1].conn);
@@ -118,7 +118,9 @@ static void time_wait_does_not_know_when_it_sent(void **state)
 		if (info.state == TERN_TCP_TIME_WAIT) {
 			assert_int_equal(info.sent_age, TERN_NEVER);
 			assert_int_equal(info.text_age, TERN_NEVER);
+			found++;
 		}
+	assert_int_equal(found, 1);
 	pair_close(&t);
 }
 

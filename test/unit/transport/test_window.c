@@ -473,13 +473,15 @@ static void say_beyond_a_hole(struct peer *p, uint32_t from, uint32_t to)
 	peer_drain(p);
 }
 
-/* A thousand bytes come, and are read; a round is over. */
-static void read_a_round(struct peer *p)
+/* So much comes, from byte `from` on, and is read; a round is over. */
+static void read_a_round(struct peer *p, uint32_t from, uint32_t bytes)
 {
 	static char text[1000];
 	peer_wait(p, 100 * MSEC);
-	peer_say(p, TCP_ACK, 0, text, sizeof text);
-	assert_int_equal(tern_tcp_read(p->stack, p->conn, text, sizeof text), sizeof text);
+	for (uint32_t off = from; off < from + bytes; off += sizeof text) {
+		peer_say(p, TCP_ACK, off, text, sizeof text);
+		assert_int_equal(tern_tcp_read(p->stack, p->conn, text, sizeof text), sizeof text);
+	}
 	peer_drain(p);
 }
 
@@ -492,12 +494,34 @@ static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
 	open_with(&p, &plain);
 	peer_tcb(&p)->srtt = 100000;
 	uint32_t before = peer_info(&p).rcvbuf;
-	read_a_round(&p);
+	read_a_round(&p, 0, 1000);
 	say_beyond_a_hole(&p, 1000, 50000);
 	peer_wait(&p, 100 * MSEC);
 	say_beyond_a_hole(&p, 50000, 51000);
 	assert_true(peer_info(&p).rcvbuf > before);
 	assert_true(peer_info(&p).rcvbuf >= 3 * 50000); /* twice, and what is held */
+	peer_close(&p);
+}
+
+/* What came while memory was short would have made the buffer grow, and does when as much comes
+ * again. */
+static void a_shortage_of_memory_is_forgotten(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with(&p, &plain);
+	peer_tcb(&p)->srtt = 100000;
+	uint32_t before = peer_info(&p).rcvbuf;
+	struct core *core = tern_stack_tcp(p.stack)->core;
+	size_t budget = core->mem.budget;
+	core->mem.budget = 2 * core->mem.used - 1; /* core_pressed() */
+	for (uint32_t round = 0; round < 4; round++)
+		read_a_round(&p, round * 60000, 60000);
+	assert_int_equal(peer_info(&p).rcvbuf, before);
+	core->mem.budget = budget;
+	for (uint32_t round = 4; round < 7; round++)
+		read_a_round(&p, round * 60000, 60000);
+	assert_true(peer_info(&p).rcvbuf > before);
 	peer_close(&p);
 }
 
@@ -541,6 +565,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_the_program_fixed_is_not_tuned),
 		cmocka_unit_test(a_reader_who_does_not_read_is_given_no_larger_buffer),
 		cmocka_unit_test(what_lies_beyond_a_hole_makes_the_buffer_grow),
+		cmocka_unit_test(a_shortage_of_memory_is_forgotten),
 		cmocka_unit_test(a_hole_does_not_grow_the_buffer_of_who_does_not_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
