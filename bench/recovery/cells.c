@@ -1,5 +1,6 @@
 #include "cells.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,7 +50,7 @@ uint32_t cell_queue(const struct cell *cell)
 					 : path_queue(p->rate, p->rtt, 0.25, 10);
 }
 
-static void spec_of(const struct cell *cell, char *out, size_t size)
+static void spec_of(const struct cell *cell, uint64_t rtt, char *out, size_t size)
 {
 	static const char *const specs[IMPAIRMENTS] = {
 		[IMPAIR_NONE] = "",
@@ -62,7 +63,7 @@ static void spec_of(const struct cell *cell, char *out, size_t size)
 		[IMPAIR_EARLY] = "reorder=5%",
 	};
 	const char *spec = specs[cell->impairment];
-	unsigned long rtt_us = (unsigned long)(cell_paths[cell->path].rtt / 1000);
+	unsigned long rtt_us = (unsigned long)(rtt / 1000);
 	if (cell->impairment == IMPAIR_LATE) /* by a quarter of the RTT */
 		snprintf(out, size, "%s/%luus", spec, rtt_us / 4);
 	else if (cell->impairment == IMPAIR_EARLY) /* by half of it, the whole way */
@@ -113,14 +114,14 @@ static uint64_t middle(const struct transfer *t, unsigned n, size_t field, uint6
 	return (uint64_t)values[n / 2];
 }
 
-static struct result sum_up(const struct transfer *t, unsigned n)
+static struct result sum_up(const struct transfer *t, unsigned n, bool means)
 {
-	double goodput[SEEDS_MAX];
+	double goodput[SEEDS_MAX], mean = 0;
 	struct result r = {0};
 	for (unsigned i = 0; i < n; i++)
-		goodput[i] = t[i].goodput;
+		mean += (goodput[i] = t[i].goodput) / n;
 	qsort(goodput, n, sizeof *goodput, by_size);
-	r.goodput = goodput[n / 2];
+	r.goodput = means ? mean : goodput[n / 2];
 	r.goodput_least = goodput[0];
 	r.goodput_most = goodput[n - 1];
 	r.resent = middle(t, n, offsetof(struct transfer, resent), NULL);
@@ -132,24 +133,33 @@ static struct result sum_up(const struct transfer *t, unsigned n)
 	return r;
 }
 
+/* How large a window is at its first loss is luck: it doubles until then. RTTs, and queues with
+ * them, evenly over a doubling leave none of it. */
+static double spread_of(const struct cell_opts *how, unsigned i)
+{
+	return how->spread ? exp2((i + 0.5) / how->seeds - 0.5) : 1;
+}
+
 struct result cell_run(const struct cell *cell, const struct cell_opts *how)
 {
 	const struct cell_path *path = &cell_paths[cell->path];
 	struct transfer t[SEEDS_MAX] = {0};
 	char spec[100];
-	spec_of(cell, spec, sizeof spec);
 	for (unsigned i = 0; i < how->seeds; i++) {
+		double factor = spread_of(how, i);
+		uint64_t rtt = (uint64_t)(factor * (double)path->rtt);
+		spec_of(cell, rtt, spec, sizeof spec);
 		struct path_opts opts = {
 			.impair = spec,
-			.rtt = path->rtt,
+			.rtt = rtt,
 			.rate = path->rate,
 			.seed = i + 1,
-			.queue = cell_queue(cell),
+			.queue = (uint32_t)(factor * cell_queue(cell)),
 			.no_sack = how->no_sack,
 			.algorithm = algorithm_names[cell->algorithm],
 			.see = how->see,
 		};
 		t[i] = transfer(&opts, (uint64_t)(how->longer * path->seconds * 1e9));
 	}
-	return sum_up(t, how->seeds);
+	return sum_up(t, how->seeds, how->spread);
 }

@@ -49,7 +49,8 @@ struct transfer {
 	uint64_t timeouts, probes, undone;
 };
 
-/* Of all seeds: medians, but for what should never be. */
+/* Of all seeds: medians, but for what should never be, and for the goodput of spread RTTs, a mean.
+ */
 struct result {
 	double goodput, goodput_least, goodput_most;
 	uint64_t resent, lost;
@@ -75,6 +76,7 @@ uint32_t cell_queue(const struct cell *cell); /* frames */
 struct cell_opts {
 	unsigned seeds;                 /* 1 to so many */
 	unsigned longer;                /* times the path's own duration */
+	bool spread;                    /* the seeds' RTTs over an octave around the path's */
 	bool no_sack;                   /* the sender does not offer SACK */
 	struct tern_trace_listener see; /* may be empty */
 };

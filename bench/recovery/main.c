@@ -100,8 +100,8 @@ static void run_events(const struct choice *c)
 static int usage(FILE *to, int status)
 {
 	fprintf(to, "usage: tern-recovery [--json] [--slice] [--only TEXT] [--seeds N]\n"
-		    "                     [--longer N] [--jobs N] [--algorithms NAMES] [--no-sack] "
-		    "[--events]\n"
+		    "                     [--longer N] [--spread] [--jobs N] [--algorithms NAMES]\n"
+		    "                     [--no-sack] [--events]\n"
 		    "What loss and reordering cost a transfer, and a lost tail a reply, in virtual "
 		    "time.\n"
 		    "  --json        a JSON object a line\n"
@@ -112,6 +112,10 @@ static int usage(FILE *to, int status)
 		    "                tails alone\n"
 		    "  --seeds N     of each cell, 1 to 25 (3); figures are medians\n"
 		    "  --longer N    transfers of N times their duration, 1 to 100 (1)\n"
+		    "  --spread      the RTTs of the seeds evenly over an octave around the "
+		    "path's, and\n"
+		    "                goodput their mean: how large a window is at its first "
+		    "loss is luck\n"
 		    "  --jobs N      processes (one a processor)\n"
 		    "  --algorithms NAMES  reno, cubic, or both with a comma between them (both)\n"
 		    "  --no-sack     the sender does not offer SACK: NewReno's recovery\n"
@@ -147,6 +151,9 @@ static bool take(struct choice *c, int option, char *value)
 	case 's':
 		c->how.no_sack = true;
 		return true;
+	case 'r':
+		c->how.spread = true;
+		return true;
 	case 'e':
 		c->events = true;
 		return true;
@@ -172,10 +179,10 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, 0, 'j'},
 		{"slice", no_argument, 0, 'l'}, {"no-sack", no_argument, 0, 's'},
-		{"events", no_argument, 0, 'e'}, {"only", required_argument, 0, 'o'},
-		{"seeds", required_argument, 0, 'n'}, {"longer", required_argument, 0, 'L'},
-		{"jobs", required_argument, 0, 'J'}, {"algorithms", required_argument, 0, 'a'},
-		{"help", no_argument, 0, 'h'}, {0}};
+		{"spread", no_argument, 0, 'r'}, {"events", no_argument, 0, 'e'},
+		{"only", required_argument, 0, 'o'}, {"seeds", required_argument, 0, 'n'},
+		{"longer", required_argument, 0, 'L'}, {"jobs", required_argument, 0, 'J'},
+		{"algorithms", required_argument, 0, 'a'}, {"help", no_argument, 0, 'h'}, {0}};
 	static struct choice c = {.how = {.seeds = 3, .longer = 1},
 		.algorithm = {true, true},
 		.transfers = true,

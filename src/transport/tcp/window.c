@@ -125,15 +125,15 @@ static uint32_t brought(const struct tcb_side *side)
 /*
  * What a round brings says what the path can carry in one RTT: hold twice that. What is offered now
  * is used a round trip on, when a sender that doubles has twice as much under way, and doubles
- * again: while rounds bring more and more, hold up to four times. What lies beyond a hole is in the
- * window and no longer under way.
+ * again; on a path that reorders as much may lie beyond holes, which is no longer under way and in
+ * the window all the same. While rounds bring more and more, hold up to six times, as Linux.
  */
 static uint32_t worth_holding(const struct tcb *tcb, uint32_t most)
 {
 	const struct tcb_side *side = tcb->side;
 	uint64_t now = brought(side), more = 2 * (now - side->drs_copied);
-	uint64_t want = 2 * (now + (more < now ? more : now)) + 16u * tcb->adv_mss;
-	want += side->ranges.bytes;
+	uint64_t want = 2 * now + 4 * (more < now ? more : now);
+	want += 16u * tcb->adv_mss + side->ranges.bytes;
 	return want < most ? (uint32_t)want : most;
 }
 

@@ -485,6 +485,24 @@ static void read_a_round(struct peer *p, uint32_t from, uint32_t bytes)
 	peer_drain(p);
 }
 
+/* What the next round brings twice of is twice that by the end of it, and half as much may lie
+ * beyond holes: six times what a round brought that was twice the one before. */
+static void while_rounds_double_six_times_are_held(void **state)
+{
+	(void)state;
+	struct peer p;
+	open_with(&p, &plain);
+	peer_tcb(&p)->srtt = 100000;
+	read_a_round(&p, 0, 30000);
+	read_a_round(&p, 30000, 60000);
+	read_a_round(&p, 90000, 1000);
+	assert_in_range(peer_info(&p).rcvbuf, 6 * 60000, 7 * 60000);
+	read_a_round(&p, 91000, 60000);
+	read_a_round(&p, 151000, 60000);
+	assert_in_range(peer_info(&p).rcvbuf, 6 * 60000, 7 * 60000);
+	peer_close(&p);
+}
+
 /* What the program cannot read for a hole was brought all the same: while one is mended, or where
  * the path reorders and there always is one, the window goes on growing. */
 static void what_lies_beyond_a_hole_makes_the_buffer_grow(void **state)
@@ -564,6 +582,7 @@ int main(void)
 		cmocka_unit_test(slow_start_is_not_held_back_by_the_window),
 		cmocka_unit_test(a_buffer_the_program_fixed_is_not_tuned),
 		cmocka_unit_test(a_reader_who_does_not_read_is_given_no_larger_buffer),
+		cmocka_unit_test(while_rounds_double_six_times_are_held),
 		cmocka_unit_test(what_lies_beyond_a_hole_makes_the_buffer_grow),
 		cmocka_unit_test(a_shortage_of_memory_is_forgotten),
 		cmocka_unit_test(a_hole_does_not_grow_the_buffer_of_who_does_not_read),
