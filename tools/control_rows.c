@@ -105,6 +105,9 @@ static void put_tally(json_t *row, const struct tern_tcp_info *i)
 		put(row, "text_us", i->text_age / 1000);
 	if (i->pacing_rate)
 		put(row, "pacing_rate", i->pacing_rate);
+	if (i->delivery_rate)
+		put(row, "delivery_rate", i->delivery_rate);
+	put_flag(row, "app_limited", i->app_limited);
 }
 
 static void put_standstill(json_t *row, const struct tern_tcp_info *i)

@@ -163,6 +163,10 @@ static void show_tally(json_t *c)
 	show_ms(c, "lastack", "heard_us");
 	if (row_number(c, "pacing_rate"))
 		printf(" pacing_rate %" PRId64 "bps", 8 * row_number(c, "pacing_rate"));
+	if (row_number(c, "delivery_rate"))
+		printf(" delivery_rate %" PRId64 "bps", 8 * row_number(c, "delivery_rate"));
+	if (row_flag(c, "app_limited"))
+		printf(" app_limited");
 	if (row_number(c, "busy_us"))
 		printf(" busy:%" PRId64 "ms", row_number(c, "busy_us") / 1000);
 	show_limited(c, "rwnd_limited", "window_limited_us");

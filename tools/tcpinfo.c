@@ -41,6 +41,8 @@ static void put_tally(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_total_retrans = (uint32_t)i->retransmits;
 	out->tcpi_pacing_rate = i->pacing_rate ? i->pacing_rate : UINT64_MAX;
 	out->tcpi_max_pacing_rate = UINT64_MAX;
+	out->tcpi_delivery_rate = i->delivery_rate;
+	out->tcpi_delivery_rate_app_limited = i->app_limited;
 	out->tcpi_bytes_acked = i->bytes_acked;
 	out->tcpi_bytes_received = i->bytes_received;
 	out->tcpi_bytes_sent = i->bytes_sent;

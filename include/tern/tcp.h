@@ -288,8 +288,12 @@ struct tern_tcp_info {
 	uint64_t sent_age, text_age; /* ns since new text was sent, and since text came in order,
 					last, or it was opened; TERN_NEVER: not known */
 	uint64_t pacing_rate;        /* bytes a second at which new data may leave; 0: any */
-	uint32_t rcv_rtt_us;         /* RTT by what the peer echoes; 0: no sample yet */
-	uint32_t rcv_space; /* most bytes that came in one RTT; 10 segments to begin with */
+	/* Bytes a second that lately came to the peer, by one segment of a round trip; 0: not
+	 * known. app_limited: the program had no more to give, and the path may carry more. */
+	uint64_t delivery_rate;
+	bool app_limited;
+	uint32_t rcv_rtt_us; /* RTT by what the peer echoes; 0: no sample yet */
+	uint32_t rcv_space;  /* most bytes that came in one RTT; 10 segments to begin with */
 	/* What it waits for next, and ns until then: "retransmit", "persist", "keepalive",
 	 * "time-wait" or "fin-wait-2"; NULL: nothing of these. */
 	const char *timer;

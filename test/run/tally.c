@@ -15,11 +15,11 @@ void tally(const char *who, int fd)
 	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len);
 	printf("%s: acked %llu received %llu sent %llu again %llu, segments %u out %u in, "
 	       "delivered %u; "
-	       "rates %d, idle since %d %d %d\n",
+	       "rates %d %d, app-limited %d, idle since %d %d %d\n",
 		who, (unsigned long long)i.tcpi_bytes_acked,
 		(unsigned long long)i.tcpi_bytes_received, (unsigned long long)i.tcpi_bytes_sent,
 		(unsigned long long)i.tcpi_bytes_retrans, i.tcpi_data_segs_out, i.tcpi_data_segs_in,
-		i.tcpi_delivered, i.tcpi_max_pacing_rate == UINT64_MAX,
-		i.tcpi_last_data_sent < 5000, i.tcpi_last_data_recv < 5000,
-		i.tcpi_last_ack_recv < 5000);
+		i.tcpi_delivered, i.tcpi_max_pacing_rate == UINT64_MAX, i.tcpi_delivery_rate > 0,
+		i.tcpi_delivery_rate_app_limited, i.tcpi_last_data_sent < 5000,
+		i.tcpi_last_data_recv < 5000, i.tcpi_last_ack_recv < 5000);
 }

@@ -132,6 +132,8 @@ static bool bit_field(struct script_reader *r, const char *name, int64_t *value)
 		*value = r->info.tcpi_snd_wscale;
 	else if (strcmp(name, "tcpi_rcv_wscale") == 0)
 		*value = r->info.tcpi_rcv_wscale;
+	else if (strcmp(name, "tcpi_delivery_rate_app_limited") == 0)
+		*value = r->info.tcpi_delivery_rate_app_limited;
 	else
 		return false;
 	return true;

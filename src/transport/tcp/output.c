@@ -464,6 +464,13 @@ static enum standing standing_of(const struct tcb *tcb)
 	return waits && flight + tcb->mss <= tcb->cwnd ? STANDING_BUFFER : STANDING_BUSY;
 }
 
+static void stand(struct tcp *tcp, struct tcb *tcb)
+{
+	tern_tally_turn(tcp, tcb, standing_of(tcb));
+	if (never_sent(tcb) == 0)
+		tern_rate_drained(tcb);
+}
+
 static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *frame)
 {
 	struct plan plan;
@@ -483,7 +490,7 @@ static bool fill(struct tcp *tcp, struct tcb *tcb, int nif, struct tern_frame *f
 	}
 	if (!choose(tcp, tcb, &plan, frame)) {
 		if (tcb->side)
-			tern_tally_turn(tcp, tcb, standing_of(tcb));
+			stand(tcp, tcb);
 		tern_timewait_settle(tcp, tcb);
 		return false;
 	}

@@ -295,6 +295,7 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 		scored_ack(tcp, tcb, seg, ack);
 	else
 		tern_newreno_ack(tcp, tcb, ack);
+	tern_rate_heard(tcp, tcb);
 	if (ack->acked && tcb_flight(tcb))
 		tern_timer_ack_advanced(tcp, tcb);
 	else if (ack->acked)

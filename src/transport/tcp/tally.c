@@ -66,6 +66,8 @@ void tern_tally_describe(const struct tcp *tcp, const struct tcb *tcb, struct te
 	out->buffer_limited_us = spent_us(tcp, t, STANDING_BUFFER);
 	out->busy_us =
 		spent_us(tcp, t, STANDING_BUSY) + out->window_limited_us + out->buffer_limited_us;
+	out->delivery_rate = t->rate.bytes_per_s;
+	out->app_limited = t->rate.app_limited || t->rate.bytes_per_s == 0;
 	out->sent_age = t->sent_at ? tcp->core->now - t->sent_at : TERN_NEVER;
 	out->text_age = t->text_at ? tcp->core->now - t->text_at : TERN_NEVER;
 }

@@ -5,7 +5,9 @@
 #ifndef TERN_TCP_TALLY_H
 #define TERN_TCP_TALLY_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include "base/seq.h"
 
 /* What a connection that sends does with its time; the last two are what Linux, too, tells apart.
  */
@@ -15,6 +17,26 @@ enum standing {
 	STANDING_WINDOW, /* the peer's window holds back what is written */
 	STANDING_BUFFER, /* the send buffer is full, and all in it has been sent */
 	STANDINGS
+};
+
+/* The segment that is followed, and how things stood when it went; ns. */
+struct followed {
+	bool on, app_limited;
+	tern_seq end;
+	uint64_t at, delivered; /* when it went; bytes */
+	uint64_t heard_at, sent_at;
+};
+
+/* How fast the peer gets what is sent: rate.c. */
+struct delivery_rate {
+	uint64_t bytes_per_s; /* by the last sample; 0: none yet */
+	bool app_limited;     /* and that the program had no more to give */
+	bool drained;         /* all that the program gave has been sent, and cwnd has room; ... */
+	tern_seq drained_end; /* ... until more than this has come */
+	uint64_t delivered;   /* bytes, so far, ... */
+	uint64_t heard_at;    /* ... and when the latest of them were heard of, ns */
+	uint64_t sent_at;     /* ns: the segment that was followed before was sent */
+	struct followed followed;
 };
 
 struct tally {
@@ -29,6 +51,7 @@ struct tally {
 	uint32_t duplicates; /* D-SACKs heard */
 	uint32_t resent_segments, resent_text_segments; /* sent again; of those, with text */
 	uint8_t standing;                               /* enum standing */
+	struct delivery_rate rate;
 };
 
 #endif

@@ -390,6 +390,15 @@ void tern_tally_sent(struct tcb *tcb, const struct plan *plan, uint32_t mss);
 void tern_tally_turn(const struct tcp *tcp, struct tcb *tcb, enum standing to);
 void tern_tally_describe(const struct tcp *tcp, const struct tcb *tcb, struct tern_tcp_info *out);
 
+/* --- rate.c: how fast text is delivered; there is a side block ------------------------------- */
+
+/* New text went. */
+void tern_rate_sent(const struct tcp *tcp, struct tcb *tcb, struct range r);
+/* An ACK: what it says was delivered is counted, and marked in the scoreboard. */
+void tern_rate_heard(const struct tcp *tcp, struct tcb *tcb);
+/* All that the program has written is sent. */
+void tern_rate_drained(struct tcb *tcb);
+
 /* --- record.c: records that a program marks (MSG_EOR) ------------------------------------- */
 
 /* n more bytes are a record, or the end of one. False: it cannot be marked for now. */

@@ -48,6 +48,38 @@ static void what_is_lost_is_sent_twice_and_comes_once(void **state)
 	pair_close(&t);
 }
 
+/* A window of 64 KiB in 20 ms; once, before there is more to send than that, the program's own
+ * 1000. */
+static void the_delivery_rate_is_a_window_in_a_round_trip(void **state)
+{
+	(void)state;
+	static struct pair t;
+	static uint8_t data[65536];
+	open_pair(&t);
+	tern_tcp_option_set(t.side[1].stack, t.side[1].conn, TERN_TCP_RCVBUF, 65536);
+	assert_int_equal(pair_info(&t, 0).delivery_rate, 0);
+	assert_true(pair_info(&t, 0).app_limited);
+	pair_write(&t, 1000);
+	pair_run_reading(&t, SEC);
+	assert_int_equal(pair_info(&t, 0).delivery_rate, 1000 * 50);
+	assert_true(pair_info(&t, 0).app_limited);
+	for (unsigned i = 0; i < 100; i++) {
+		while (tern_tcp_write(t.side[0].stack, t.side[0].conn, data, sizeof data) > 0)
+			;
+		pair_run_reading(&t, 20 * MSEC);
+	}
+	assert_in_range(pair_info(&t, 0).delivery_rate, 60000 * 50, 65536 * 50);
+	assert_false(pair_info(&t, 0).app_limited);
+	/* What the program then sends by ones is slower, and says nothing of the path. */
+	pair_run_reading(&t, SEC);
+	uint64_t path = pair_info(&t, 0).delivery_rate;
+	pair_write(&t, 1000);
+	pair_run_reading(&t, SEC);
+	assert_int_equal(pair_info(&t, 0).delivery_rate, path);
+	assert_false(pair_info(&t, 0).app_limited);
+	pair_close(&t);
+}
+
 /* A program that wants to write into a full buffer, all of which is under way. */
 static void a_small_send_buffer_is_what_limits(void **state)
 {
@@ -129,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_sides_count_the_same),
 		cmocka_unit_test(what_is_lost_is_sent_twice_and_comes_once),
+		cmocka_unit_test(the_delivery_rate_is_a_window_in_a_round_trip),
 		cmocka_unit_test(a_small_send_buffer_is_what_limits),
 		cmocka_unit_test(a_reader_who_does_not_read_is_what_limits),
 		cmocka_unit_test(time_wait_does_not_know_when_it_sent),
