@@ -69,6 +69,8 @@ static void finish(struct tern_relay *r, int error, bool abort)
 		return;
 	r->over = true;
 	r->result.error = error;
+	if (r->opts.ending)
+		r->opts.ending(r->opts.context);
 	tern_host_claim(r->host, r->conn, NULL, NULL);
 	if (abort)
 		tern_tcp_abort(stack_of(r), r->conn);

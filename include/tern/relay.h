@@ -34,6 +34,9 @@ struct tern_relay_result {
 struct tern_relay_opts {
 	/* The open succeeded; may be NULL. Not called for a connection that was accepted. */
 	void (*connected)(void *context);
+	/* The connection is over; its handle is good for the last time, to ask what it did. Nothing
+	 * may be done to it or to the relay. May be NULL. */
+	void (*ending)(void *context);
 	/* All is over, descriptor and handle are closed, the relay is gone; called once. May be
 	 * NULL. */
 	void (*done)(void *context, const struct tern_relay_result *result);

@@ -1563,6 +1563,11 @@ static void t_tcp_info(void)
 	getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len);
 	printf("state %d\n", info.tcpi_state);
 	tally("client", p.c); /* a FIN is a byte received */
+	struct pair q = pair();
+	write(q.c, text, 300);
+	settle();
+	reset_by(q.s);
+	tally("reset", q.c);
 	int l = listener(), c = tcp();
 	dial_from(c, "127.0.0.1", port_of(l));
 	settle();

@@ -164,6 +164,17 @@ static void failed(struct sock *sock, int error)
 	answer_connects(sock, refuse(error));
 }
 
+/* What TCP_INFO will tell once the handle is gone. */
+static void relay_ending(void *context)
+{
+	struct sock *sock = context;
+	if (!sock->past)
+		sock->past = calloc(1, sizeof *sock->past);
+	if (!sock->past || tern_tcp_info(run_stack(sock->run), sock->conn, sock->past) != 0)
+		return;
+	sock->past->state = TERN_TCP_CLOSED;
+}
+
 static void relay_done(void *context, const struct tern_relay_result *result)
 {
 	struct sock *sock = context;
@@ -176,7 +187,10 @@ static void relay_done(void *context, const struct tern_relay_result *result)
 
 int tern_run_join(struct sock *sock, int end)
 {
-	struct tern_relay_opts opts = {.done = relay_done, .context = sock, .keep_last = true};
+	struct tern_relay_opts opts = {.ending = relay_ending,
+		.done = relay_done,
+		.context = sock,
+		.keep_last = true};
 	sock->state = SOCK_CONNECTED;
 	sock->relay = tern_relay_start(sock->run->host, sock->conn, end, &opts);
 	if (!sock->relay)

@@ -351,6 +351,8 @@ static struct verdict give_info(struct call *call)
 	else if (!sock->group && open_now(sock) &&
 		 tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
 		tern_linux_tcp_info(&info, &out);
+	else if (!sock->group && sock->past)
+		tern_linux_tcp_info(sock->past, &out);
 	return give(call, &out, sizeof out);
 }
 

@@ -108,9 +108,10 @@ struct sock {
 	bool told; /* connect has returned what came of it */
 	/* connecting, connected */
 	struct tern_conn conn;
-	struct tern_relay *relay; /* NULL: not yet, or over */
-	int end;                  /* while connecting: our end, with the preamble in it; else -1 */
-	uint32_t preamble;        /* bytes of it */
+	struct tern_relay *relay;   /* NULL: not yet, or over */
+	struct tern_tcp_info *past; /* what was to be told of it when it was over; may be NULL */
+	int end;           /* while connecting: our end, with the preamble in it; else -1 */
+	uint32_t preamble; /* bytes of it */
 	struct tern_watch *end_watch;
 	pid_t holder; /* the thread that connected it, and its descriptor's number */
 	int holder_fd;

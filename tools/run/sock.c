@@ -59,6 +59,7 @@ void tern_sock_free(struct sock *sock)
 	tern_run_unwatch(sock);
 	tern_sock_drop_open(sock);
 	tern_port_release(&sock->hold);
+	free(sock->past);
 	HASH_DEL(sock->run->socks, sock);
 	free(sock);
 }

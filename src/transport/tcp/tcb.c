@@ -126,14 +126,19 @@ struct tcb_side *tern_tcb_side(struct tcp *tcp, struct tcb *tcb)
 	return side;
 }
 
-static void side_free(struct tcp *tcp, struct tcb *tcb)
+static void side_empty(struct tcp *tcp, struct tcb *tcb)
 {
-	if (!tcb->side)
-		return;
 	tern_rangeset_clear(&tcb->side->ranges, &tcp->range_nodes);
 	tern_rangeset_clear(&tcb->side->records, &tcp->range_nodes);
 	tern_holes_changed(tcp, tcb);
 	tern_board_clear(tcp, &tcb->side->rec.board);
+}
+
+static void side_free(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb->side)
+		return;
+	side_empty(tcp, tcb);
 	tern_pool_put(&tcp->sides, tcb->side);
 	tcb->side = NULL;
 }
@@ -185,7 +190,18 @@ static void let_go(struct tcp *tcp, struct tcb *tcb)
 	tern_ring_clear(&tcb->send, &tcp->core->chunks);
 	if (tcb->side) /* bytes beyond a hole will never be read */
 		tern_ring_forget(&tcb->receive, &tcp->core->chunks, tcb->receive.len);
-	side_free(tcp, tcb);
+}
+
+/* What a dead connection has done can be asked for until its program lets go of it. */
+static void side_retire(struct tcp *tcp, struct tcb *tcb)
+{
+	if (!tcb->side || !tcp->core->set.tcp_keep_tally) {
+		side_free(tcp, tcb);
+		return;
+	}
+	tern_tally_turn(tcp, tcb, STANDING_IDLE);
+	side_empty(tcp, tcb);
+	renew(tcp, tcb);
 }
 
 void tern_orphan_count(struct tcp *tcp, struct tcb *tcb)
@@ -199,6 +215,7 @@ void tern_orphan_count(struct tcp *tcp, struct tcb *tcb)
 void tern_tcb_free(struct tcp *tcp, struct tcb *tcb)
 {
 	let_go(tcp, tcb);
+	side_free(tcp, tcb);
 	tern_notice_cancel(tcp->core, &tcb->notice);
 	tern_ring_clear(&tcb->receive, &tcp->core->chunks);
 	tern_path_put(tcp->ip, tcb->path);
@@ -216,6 +233,8 @@ void tern_tcb_die(struct tcp *tcp, struct tcb *tcb, int err, enum tern_cause cau
 	let_go(tcp, tcb);
 	tcb->error = (int8_t)err;
 	tcb->snd.una = tcb->snd.nxt;
+	tcb->flags &= ~(TCB_URGENT_IN | TCB_URGENT_OUT);
+	side_retire(tcp, tcb);
 	if (err == TERN_ECONNRESET)
 		tern_ring_clear(&tcb->receive, &tcp->core->chunks);
 	if (err)

@@ -156,6 +156,31 @@ static void time_wait_does_not_know_when_it_sent(void **state)
 	pair_close(&t);
 }
 
+/* As on Linux: until the program closes it. */
+static void a_dead_connection_tells_what_it_did(void **state)
+{
+	(void)state;
+	static struct pair t;
+	open_pair(&t);
+	pair_set(&t, "tcp_keep_tally", true);
+	pair_write(&t, 1000);
+	pair_run_reading(&t, SEC);
+	pair_write(&t, 500);
+	uint64_t busy = pair_info(&t, 0).busy_us;
+	tern_tcp_abort(t.side[1].stack, t.side[1].conn);
+	pair_run(&t, SEC);
+	struct tern_tcp_info info = pair_info(&t, 0);
+	assert_int_equal(info.state, TERN_TCP_CLOSED);
+	assert_int_equal(info.bytes_sent, 1500);
+	assert_int_equal(info.bytes_acked, 1001);
+	assert_in_range(info.busy_us, busy, busy + 20000); /* the RST took 10 ms */
+	assert_int_equal(info.unacked, 0);
+	pair_run(&t, 3600 * SEC);
+	assert_int_equal(pair_info(&t, 0).bytes_sent, 1500);
+	assert_int_equal(pair_info(&t, 0).busy_us, info.busy_us);
+	pair_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +191,7 @@ int main(void)
 		cmocka_unit_test(a_reader_who_does_not_read_is_what_limits),
 		cmocka_unit_test(time_wait_does_not_know_when_it_sent),
 		cmocka_unit_test(an_idle_connection_keeps_its_tally_if_it_is_told_to),
+		cmocka_unit_test(a_dead_connection_tells_what_it_did),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
