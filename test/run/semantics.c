@@ -1538,6 +1538,40 @@ static void t_tcp_options(void)
 	congestion(p.c);
 }
 
+static void names_of(int fd, int l)
+{
+	struct sockaddr_in a = {0};
+	struct tcp_info info = {0};
+	socklen_t len = sizeof a;
+	R(getsockname(fd, (struct sockaddr *)&a, &len));
+	printf("%s %d\n", inet_ntoa(a.sin_addr), ntohs(a.sin_port) > 0);
+	a = (struct sockaddr_in){0};
+	R(getpeername(fd, (struct sockaddr *)&a, &len));
+	printf("%s %d\n", inet_ntoa(a.sin_addr), ntohs(a.sin_port) == port_of(l));
+	R(set(fd, IPPROTO_TCP, TCP_NODELAY, 1));
+	R(get(fd, IPPROTO_TCP, TCP_NODELAY));
+	len = sizeof info;
+	R(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
+	printf("state %d\n", info.tcpi_state);
+}
+
+/* It is a TCP socket still, with all that can be asked of one. */
+static void t_shut_both(void)
+{
+	struct pair p = pair();
+	write(p.c, buf, 100);
+	R(shutdown(p.c, SHUT_RDWR));
+	settle();
+	names_of(p.c, p.l);
+	R(read(p.c, buf, 100));
+	close(p.s);
+	settle();
+	names_of(p.c, p.l);
+	struct pair q = pair();
+	reset_by(q.s);
+	names_of(q.c, q.l);
+}
+
 static void t_tcp_info(void)
 {
 	struct pair p = pair();
@@ -1815,6 +1849,7 @@ static const struct {
 	T(threads),
 	T(what_it_is),
 	T(tcp_options),
+	T(shut_both),
 	T(tcp_info),
 	T(keepalive),
 	T(rare_options),

@@ -18,7 +18,10 @@ struct verdict tern_run_getsockname(struct call *call)
 struct verdict tern_run_getpeername(struct call *call)
 {
 	const struct sock *sock = call->sock;
+	struct tern_tcp_info past;
 	if (sock->state != SOCK_CONNECTED)
+		return refuse(ENOTCONN);
+	if (!sock->relay && tern_run_connection(sock, &past) && past.state == TERN_TCP_CLOSED)
 		return refuse(ENOTCONN);
 	return tell(call, &sock->remote);
 }

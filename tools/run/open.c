@@ -172,7 +172,7 @@ static void relay_ending(void *context)
 		sock->past = calloc(1, sizeof *sock->past);
 	if (!sock->past || tern_tcp_info(run_stack(sock->run), sock->conn, sock->past) != 0)
 		return;
-	sock->past->state = TERN_TCP_CLOSED;
+	sock->past->state = TERN_TCP_CLOSED; /* unless it lives on */
 }
 
 static void relay_done(void *context, const struct tern_relay_result *result)
@@ -181,8 +181,32 @@ static void relay_done(void *context, const struct tern_relay_result *result)
 	sock->relay = NULL;
 	if (result->error && result->error != TERN_ECONNABORTED)
 		sock->error = tern_errno_of(result->error);
-	if (result->gone)
+	if (result->gone && !tern_sock_alive(sock)) /* else the program has only shut it down */
 		tern_sock_free(sock);
+}
+
+/* One whose handle is closed, and which has not ended yet. */
+static bool lives_on(const struct sock *sock, struct tern_tcp_info *out)
+{
+	uint32_t cursor = 0;
+	while (tern_tcp_each(run_stack(sock->run), &cursor, out))
+		if (out->local.port == sock->past->local.port &&
+			out->remote.port == sock->past->remote.port &&
+			tern_addr_equal(&out->local.addr, &sock->past->local.addr) &&
+			tern_addr_equal(&out->remote.addr, &sock->past->remote.addr))
+			return out->state > TERN_TCP_LISTEN && out->state < TERN_TCP_TIME_WAIT;
+	return false;
+}
+
+bool tern_run_connection(const struct sock *sock, struct tern_tcp_info *out)
+{
+	if (sock->relay || sock->state == SOCK_CONNECTING)
+		return tern_tcp_info(run_stack(sock->run), sock->conn, out) == 0;
+	if (!sock->past)
+		return false;
+	if (!lives_on(sock, out))
+		*out = *sock->past;
+	return true;
 }
 
 int tern_run_join(struct sock *sock, int end)

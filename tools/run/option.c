@@ -348,11 +348,8 @@ static struct verdict give_info(struct call *call)
 	if (sock->group &&
 		tern_tcp_listen_info(run_stack(sock->run), sock->group->listener, &listening) == 0)
 		tern_linux_listen_info(&listening, &out);
-	else if (!sock->group && open_now(sock) &&
-		 tern_tcp_info(run_stack(sock->run), sock->conn, &info) == 0)
+	else if (!sock->group && tern_run_connection(sock, &info))
 		tern_linux_tcp_info(&info, &out);
-	else if (!sock->group && sock->past)
-		tern_linux_tcp_info(sock->past, &out);
 	return give(call, &out, sizeof out);
 }
 

@@ -393,6 +393,8 @@ struct verdict tern_run_shutdown(struct call *call);
 int tern_run_open_begin(struct run *run);
 /* Joins an established connection to our end of the socket's pair. */
 int tern_run_join(struct sock *sock, int end);
+/* What its connection does, or did; false: it has had none. */
+bool tern_run_connection(const struct sock *sock, struct tern_tcp_info *out);
 /* The open succeeded, and fd is a descriptor of the program's end. */
 void tern_run_established(struct sock *sock, int fd);
 /* The socket's end is no longer an open's: it is the caller's, or -1. */
