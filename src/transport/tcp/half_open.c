@@ -11,7 +11,7 @@ struct listener *tern_half_open_listener(const struct tcp *tcp, const struct syn
 struct stub tern_half_open_stub(const struct tcp *tcp, const struct listener *l,
 	const struct syn *e)
 {
-	uint32_t window = tern_listen_window(tcp, l);
+	uint32_t window = tern_listen_told(tcp, l, e);
 	return (struct stub){
 		.conn = {.handle = TERN_NO_CONN,
 			.local = {e->local, e->local_port},
@@ -94,7 +94,8 @@ static void count_again(struct tcp *tcp, const struct syn *e, const struct stub 
 /* Says it, on that interface. 0, or why it is lost. */
 static int syn_ack(struct tcp *tcp, const struct syn *e, int nif)
 {
-	const struct listener *l = tern_half_open_listener(tcp, e);
+	struct listener *l = tern_half_open_listener(tcp, e);
+	tern_listen_settle_window(tcp, l);
 	struct stub s = tern_half_open_stub(tcp, l, e);
 	struct tcp_segment syn, answer;
 	uint32_t now = now_ms(tcp) + tern_timestamp_offset(tcp, &e->local, &e->remote);
@@ -144,12 +145,18 @@ bool tern_half_open_repeats(const struct tcp *tcp, const struct syn *e)
 
 /* --- its end -------------------------------------------------------------------------------- */
 
+static void forget(struct tcp *tcp, struct listener *l, struct syn *e)
+{
+	l->outdated -= e->link.outdated;
+	tern_listen_half_open(tcp, l, &e->remote, -1);
+	tern_syncache_remove(tcp, e);
+}
+
 void tern_half_open_end(struct tcp *tcp, struct listener *l, struct syn *e, enum tern_cause cause)
 {
 	struct stub s = tern_half_open_stub(tcp, l, e);
 	s.conn.state = TERN_TCP_CLOSED;
-	tern_listen_half_open(tcp, l, &e->remote, -1);
-	tern_syncache_remove(tcp, e);
+	forget(tcp, l, e);
 	tern_state_stub(tcp, &s.conn, TERN_TCP_SYN_RECEIVED, cause);
 	tern_trace_queue(tcp, l);
 }
@@ -216,8 +223,7 @@ static struct tcb *third(struct arrival *a, struct listener *l, struct syn *e, c
 	struct tcb *tcb = tern_listen_promote(tcp, l, e, a);
 	if (!tcb)
 		return NULL;
-	tern_listen_half_open(tcp, l, &e->remote, -1);
-	tern_syncache_remove(tcp, e);
+	forget(tcp, l, e);
 	return tcb;
 }
 
@@ -226,6 +232,7 @@ struct tcb *tern_half_open_input(struct arrival *a, struct syn *e)
 	struct tcp *tcp = a->tcp;
 	const struct tcp_segment *seg = a->seg;
 	struct listener *l = tern_half_open_listener(tcp, e);
+	tern_listen_settle_window(tcp, l);
 	struct stub s = tern_half_open_stub(tcp, l, e);
 	bool scaled = !(seg->flags & TCP_SYN) && e->link.snd_wscale != SYN_NO_WSCALE;
 	tern_trace_stub_segment(tcp, TERN_TRACE_SEGMENT_IN, &s.conn, seg,

@@ -172,30 +172,47 @@ void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif
 
 /* --- from half-open to a connection ----------------------------------------------------------- */
 
-/* SYN-ACKs that are sent again, by tcp_synack_retries' default, and cookies live no longer. */
-#define TOLD_NS (128 * 1000 * MS)
-
-void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before)
+static void outdate_all(struct tcp *tcp, struct listener *l)
 {
-	bool awaited = l->half_open || l->cookies_until > tcp->core->now;
-	bool kept = l->told_until > tcp->core->now && l->told > before;
-	if (!awaited || kept || before <= tern_listen_window(tcp, l))
+	uint32_t place = 0;
+	for (struct syn *e; (e = tern_syncache_next(tcp, &place)); place++) {
+		if (e->link.outdated || tern_half_open_listener(tcp, e) != l)
+			continue;
+		e->link.outdated = 1;
+		l->outdated++;
+	}
+}
+
+/* What a SYN-ACK offered is never taken back (RFC 9293 3.8.6), though no half-open connection has
+ * room to remember what its own did: those there are when the window becomes smaller may have what
+ * any of them was told. */
+void tern_listen_settle_window(struct tcp *tcp, struct listener *l)
+{
+	uint32_t before = l->says;
+	bool cookies = l->cookies_until > tcp->core->now;
+	bool others = l->outdated || l->told_until > tcp->core->now;
+	l->says = tern_listen_window(tcp, l);
+	if (l->says >= before || !(l->half_open || cookies))
 		return;
-	l->told = before;
-	l->told_until = tcp->core->now + TOLD_NS;
+	if (!others || l->told < before)
+		l->told = before;
+	if (l->half_open > l->outdated)
+		outdate_all(tcp, l);
+	if (cookies)
+		l->told_until = l->cookies_until;
 }
 
-/* What its SYN-ACK offered, at most: it may have gone before the listener's buffer became smaller.
- */
-static uint32_t offered(const struct tcp *tcp, const struct listener *l, const struct tcb *tcb)
+uint32_t tern_listen_told(const struct tcp *tcp, const struct listener *l, const struct syn *e)
 {
-	uint32_t now = tern_window_in_syn(tcb);
-	return l->told_until > tcp->core->now && l->told > now ? l->told : now;
+	uint32_t now = tern_listen_window(tcp, l);
+	bool outdated = e ? e->link.outdated : l->told_until > tcp->core->now;
+	return outdated && l->told > now ? l->told : now;
 }
 
-/* The child of a SYN that was answered with number iss; NULL, counted, when memory is short. */
+/* The child of a SYN that was answered with number iss, and of its half-open entry (NULL: of a
+ * cookie); NULL, counted, when memory is short. */
 static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arrival *a,
-	const struct tcp_segment *syn, tern_seq iss)
+	const struct tcp_segment *syn, tern_seq iss, const struct syn *e)
 {
 	int err;
 	struct tcb_endpoints ends = {{a->in->dst, syn->dst_port}, {a->in->src, syn->src_port}};
@@ -218,7 +235,7 @@ static struct tcb *child(struct tcp *tcp, struct listener *l, const struct arriv
 	tern_open_learn(tcp, tcb, syn);
 	tcb->snd.iss = tcb->snd.una = iss;
 	tcb->snd.nxt = seq_add(iss, 1);
-	tcb->rcv.adv = seq_add(tcb->rcv.nxt, offered(tcp, l, tcb));
+	tcb->rcv.adv = seq_add(tcb->rcv.nxt, tern_listen_told(tcp, l, e));
 	return tcb;
 }
 
@@ -251,7 +268,7 @@ struct tcb *tern_listen_promote(struct tcp *tcp, struct listener *l, const struc
 	struct tcp_segment syn;
 	tern_half_open_syn(e, &syn);
 	syn.window = a->seg->window;
-	struct tcb *tcb = child(tcp, l, a, &syn, e->iss);
+	struct tcb *tcb = child(tcp, l, a, &syn, e->iss, e);
 	if (!tcb)
 		return NULL;
 	as_agreed(tcb, e);
@@ -274,7 +291,7 @@ static struct tcb *accept_cookie(struct listener *l, struct arrival *a)
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_OVERFLOW);
 		return NULL;
 	}
-	struct tcb *tcb = child(tcp, l, a, &syn, seq_sub(a->seg->ack, 1));
+	struct tcb *tcb = child(tcp, l, a, &syn, seq_sub(a->seg->ack, 1), NULL);
 	if (!tcb)
 		return NULL;
 	tcb->state = TERN_TCP_LISTEN; /* born where its parent is */
@@ -319,6 +336,7 @@ struct tcb *tern_listen_input(struct listener *l, struct arrival *a, uint32_t is
 {
 	struct tcp *tcp = a->tcp;
 	const struct tcp_segment *seg = a->seg;
+	tern_listen_settle_window(tcp, l);
 	if (seg->flags & TCP_RST) { /* first */
 		tern_tcp_drop(tcp, NULL, TERN_DROP_TCP_LISTEN_RST);
 		return NULL;

@@ -314,7 +314,6 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 	int err = check(option, value);
 	if (err != 0)
 		return err;
-	uint32_t window = tern_listen_window(tcp, l);
 	if (option == TERN_TCP_SYNCNT)
 		l->syn_retries = (uint8_t)value;
 	else if (option == TERN_TCP_WINDOW_CLAMP)
@@ -329,7 +328,6 @@ int tern_tcp_listen_option_set(struct tern_stack *stack, struct tern_listener li
 		l->sndbuf = (uint32_t)value;
 	else
 		return TERN_EINVAL;
-	tern_listen_window_changed(tcp, l, window);
 	return 0;
 }
 

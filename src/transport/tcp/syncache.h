@@ -33,6 +33,7 @@ struct syn_links {
 	uint32_t prev : SYN_PLACE_BITS;
 	uint32_t snd_wscale : 4; /* SYN_NO_WSCALE: none was agreed on */
 	uint32_t rcv_wscale : 4;
+	uint32_t outdated : 1; /* its SYN-ACK said a window larger than the listener's is now */
 };
 
 struct syn {

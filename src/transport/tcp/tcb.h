@@ -209,11 +209,13 @@ struct listener {
 	struct notice *queue, **queue_tail; /* established, oldest first: TCBs by their notice */
 	uint32_t rcvbuf, sndbuf;
 	uint32_t window_clamp; /* bytes; 0: none */
-	uint32_t told;         /* window that SYN-ACKs said before it became smaller, bytes, ... */
-	uint64_t told_until;   /* ... ns: for which ACKs may still come */
-	uint16_t maxseg;       /* bytes; 0: what the link allows */
-	uint8_t syn_retries;   /* SYN-ACKs sent again; 0: the setting */
-	uint8_t defer;         /* SYN-ACKs that would be, until an ACK without data is enough */
+	uint32_t says;         /* window of its SYN-ACKs, bytes */
+	uint32_t told;       /* the largest that any said that is outdated: larger than that, ... */
+	uint32_t outdated;   /* ... of so many half-open connections, ... */
+	uint64_t told_until; /* ... and of cookies that are good until then, ns */
+	uint16_t maxseg;     /* bytes; 0: what the link allows */
+	uint8_t syn_retries; /* SYN-ACKs sent again; 0: the setting */
+	uint8_t defer;       /* SYN-ACKs that would be, until an ACK without data is enough */
 	void *user;
 	uint64_t cookies_until; /* ns: cookies sent for it are good until then at the latest */
 	struct notice notice;

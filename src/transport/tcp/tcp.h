@@ -146,8 +146,11 @@ struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener list
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
 /* And the window scale beside it. */
 uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
-/* An option was set; before: the window until then, which SYN-ACKs may have told. */
-void tern_listen_window_changed(const struct tcp *tcp, struct listener *l, uint32_t before);
+/* Before a SYN-ACK is said, or something else is made of it: options and settings may have made it
+ * smaller than what was said before. */
+void tern_listen_settle_window(struct tcp *tcp, struct listener *l);
+/* What the SYN-ACK of a half-open connection offered, bytes, or more; NULL: of a cookie. */
+uint32_t tern_listen_told(const struct tcp *tcp, const struct listener *l, const struct syn *e);
 /* A SYN-ACK for that SYN, over that interface: ports, acknowledgement, MSS, and the options that
  * the SYN has. */
 void tern_listen_answer(const struct tcp *tcp, const struct listener *l, int nif,
