@@ -32,22 +32,6 @@ uint32_t tern_recovery_ssthresh(struct tcb *tcb)
 
 /* --- fast recovery by the scoreboard ------------------------------------------------------ */
 
-/* Bytes sent after the first that is lost and delivered before it. */
-static uint32_t delivered_since(const struct scoreboard *b)
-{
-	uint32_t i = 0, bytes = 0;
-	while (i < b->count && !(board_at_const(b, i)->flags & XMIT_LOST))
-		i++;
-	if (i == b->count)
-		return 0;
-	for (uint64_t at = board_at_const(b, i)->at; i < b->count; i++) {
-		const struct xmit *x = board_at_const(b, i);
-		if (x->flags & XMIT_SACKED && x->at >= at)
-			bytes += seq_diff(board_end(b, i), x->lo);
-	}
-	return bytes;
-}
-
 /*
  * Where the path reorders, a loss is known for one only after the reordering window. What slow
  * start has added meanwhile it would not have added had it known: what the path carried is less.
@@ -57,8 +41,7 @@ static void take_back_growth(struct tcb *tcb)
 {
 	if (tcb->cwnd >= tcb->ssthresh || !tern_rack_reorders(tcb))
 		return;
-	uint32_t grown = delivered_since(&tcb->side->rec.board) / tern_cc_slowed(tcb);
-	tcb->cwnd -= at_most(grown, tcb->cwnd / 2);
+	tcb->cwnd -= at_most(tcb->side->rec.grown, tcb->cwnd / 2);
 }
 
 /* RFC 6675 5 (4), RFC 9937 6.2. */
@@ -190,7 +173,10 @@ void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struc
 	info.acked = d->bytes;
 	if (info.rtt == 0)
 		info.rtt = d->rtt;
+	uint32_t before = tcb->cwnd;
 	tern_cc_of(tcb)->acked(tcb, &info);
+	uint32_t grown = tcb->cwnd > before ? tcb->cwnd - before : 0;
+	tcb->side->rec.grown = ack->acked ? 0 : tcb->side->rec.grown + grown;
 }
 
 /* --- an ACK -------------------------------------------------------------------------- */

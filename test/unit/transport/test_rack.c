@@ -118,6 +118,25 @@ static void what_slow_start_added_while_a_loss_waited_is_taken_back(void **state
 
 /* Most of what arrives in a recovery was sent again; what was not, and overtook it, is no measure.
  */
+/* A window that was not half used does not grow, and there is nothing to take back. */
+static void what_slow_start_did_not_add_is_not_taken_back(void **state)
+{
+	(void)state;
+	struct peer p;
+	overtake(&p);
+	tern_tcp_option_set(p.stack, p.conn, TERN_TCP_CONGESTION, tern_congestion_number("cubic"));
+	score_ack_only(&p, 29 * MSS);
+	peer_drain(&p); /* the last eleven of forty */
+	peer_wait(&p, RTT);
+	uint32_t before = peer_info(&p).cwnd;
+	score_ack(&p, 29 * MSS, BLOCKS({30 * MSS, 40 * MSS}));
+	assert_int_equal(peer_info(&p).cwnd, before);
+	peer_ignore(&p, RTT);
+	assert_true(peer_info(&p).recovering);
+	assert_int_equal(peer_info(&p).ssthresh, before / 10 * 7);
+	peer_close(&p);
+}
+
 static void what_overtakes_a_recovery_is_not_timed(void **state)
 {
 	(void)state;
@@ -366,6 +385,7 @@ int main(void)
 		cmocka_unit_test(how_far_things_overtake_is_told),
 		cmocka_unit_test(what_overtakes_opens_the_window_once_the_path_reorders),
 		cmocka_unit_test(what_slow_start_added_while_a_loss_waited_is_taken_back),
+		cmocka_unit_test(what_slow_start_did_not_add_is_not_taken_back),
 		cmocka_unit_test(what_overtakes_a_recovery_is_not_timed),
 		cmocka_unit_test(duplicates_widen_the_reordering_window_once_a_round),
 		cmocka_unit_test(a_lost_retransmission_is_found_without_a_timeout),
