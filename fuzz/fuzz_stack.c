@@ -51,6 +51,7 @@ struct game {
 	struct tern_udp udp[2];
 	uint16_t next_port;
 	uint8_t packet[66000];
+	uint8_t tos; /* of the next */
 };
 
 static uint8_t u8(struct game *g)
@@ -121,6 +122,24 @@ static void check_text(const uint8_t *text, uint32_t offset, size_t n)
 
 /* --- frames out ------------------------------------------------------------------------- */
 
+/* RFC 3168: only new text is marked as capable, and says CWR; the SYN's CWR is an offer. */
+static void check_ecn(const struct ipv4_header *h, const struct tcp_segment *s)
+{
+	if (h->tos & 3)
+		CHECK(s->data_len > 0 && (h->tos & 3) == 2);
+	if (s->flags & TCP_CWR)
+		CHECK(s->flags & TCP_SYN || s->data_len > 0);
+}
+
+/* The window's edge is rcv.adv, as near as its scale can say. */
+static void check_window(const struct tcb *tcb, const struct tcp_segment *s)
+{
+	tern_seq edge = seq_add(s->ack, (uint32_t)s->window << tcb->rcv_wscale);
+	CHECK(seq_leq(edge, tcb->rcv.adv));
+	if (s->window != UINT16_MAX)
+		CHECK(seq_diff(tcb->rcv.adv, edge) < 1u << tcb->rcv_wscale);
+}
+
 static void check_segment(struct game *g, const struct ipv4_header *h, struct reader r,
 	const struct tern_frame *f)
 {
@@ -136,6 +155,11 @@ static void check_segment(struct game *g, const struct ipv4_header *h, struct re
 	const struct tcb *tcb = tern_demux_find(g->tcp, &pair);
 	if (tcb)
 		check_text(s.data, s.seq.v - tcb->snd.iss.v, s.data_len);
+	check_ecn(h, &s);
+	if (!tcb || s.flags & (TCP_RST | TCP_SYN) || tcb->state == TERN_TCP_CLOSED)
+		return;
+	CHECK(h->tos >> 2 == tcb->dscp);
+	check_window(tcb, &s);
 }
 
 static void send_frame(struct game *g, int nif, uint32_t len);
@@ -219,6 +243,7 @@ static void send_ip(struct game *g, const struct tern_addr *src, const struct te
 		.src = *src,
 		.dst = *dst,
 		.ttl = 64,
+		.tos = g->tos,
 		.protocol = protocol,
 		.id = cut.id,
 		.fragment_offset = (uint16_t)(cut.from & 0xfff8),
@@ -311,7 +336,7 @@ static void act_syn(struct game *g)
 		.src_port = how & 8 ? (uint16_t)(1000 + u8(g) % 8) : g->next_port++,
 		.dst_port = how & 16 ? 81 : 80,
 		.seq = seq(how & 32 ? 0xffffff00u : u32(g)),
-		.flags = TCP_SYN,
+		.flags = TCP_SYN | (u8(g) & 1 ? TCP_ECE | TCP_CWR : 0),
 		.window = how & 64 ? u16(g) : 65535,
 	};
 	syn_options(g, &s.options);
@@ -351,6 +376,21 @@ static uint32_t text_len(struct game *g)
 	return how < 16 ? usual[how % 9] : how < 240 ? how : u16(g) % 60000;
 }
 
+/* Whole segments, as peers have them, in flight or acknowledged long ago; or anything. */
+static struct tcp_sack_block some_block(struct game *g, const struct tcb *tcb)
+{
+	uint8_t how = u8(g);
+	uint32_t mss = tern_tcb_effective_mss(tcb), len = mss * (1 + (how >> 2 & 3));
+	tern_seq lo = seq_add(tcb->snd.una, mss * (how >> 4));
+	if (how & 1) {
+		lo = seq_add(tcb->snd.una, u16(g));
+		len = u16(g);
+	} else if (how & 2) {
+		lo = seq_sub(tcb->snd.una, mss * (how >> 6));
+	}
+	return (struct tcp_sack_block){lo, seq_add(lo, len)};
+}
+
 static void segment_options(struct game *g, const struct tcb *tcb, struct tcp_options *o)
 {
 	uint8_t how = u8(g);
@@ -362,11 +402,17 @@ static void segment_options(struct game *g, const struct tcb *tcb, struct tcp_op
 	if (!(how & 8))
 		return;
 	o->has |= TCP_OPT_SACK;
-	o->sack_count = 1 + (how >> 4 & 1);
-	for (unsigned i = 0; i < o->sack_count; i++) {
-		o->sack[i].lo = seq_add(tcb->snd.una, u16(g));
-		o->sack[i].hi = seq_add(o->sack[i].lo, u16(g));
-	}
+	o->sack_count = 1 + (how >> 4) % 3;
+	for (unsigned i = 0; i < o->sack_count; i++)
+		o->sack[i] = some_block(g, tcb);
+}
+
+/* The path's marks, and the peer's word of ours. */
+static uint16_t ecn_flags(struct game *g)
+{
+	uint8_t how = u8(g);
+	g->tos = how >> 2;
+	return (uint16_t)((how & 1 ? TCP_ECE : 0) | (how & 2 ? TCP_CWR : 0));
 }
 
 static void act_segment(struct game *g)
@@ -382,7 +428,7 @@ static void act_segment(struct game *g)
 	}
 	struct tcp_segment s = {.src_port = tcb->remote_port, .dst_port = tcb->local_port};
 	uint8_t how = u8(g);
-	s.flags = flags[how & 15];
+	s.flags = flags[how & 15] | ecn_flags(g);
 	s.window = windows[how >> 4 & 7];
 	s.urgent = s.flags & TCP_URG ? u16(g) : 0;
 	bool syn_sent = tcb->state == TERN_TCP_SYN_SENT;
@@ -410,12 +456,12 @@ static void act_acknowledge(struct game *g)
 		.src_port = tcb->remote_port,
 		.dst_port = tcb->local_port,
 		.seq = tcb->rcv.nxt,
-		.ack = tcb->snd.nxt,
-		.flags = TCP_ACK,
+		.ack = u8(g) & 1 ? seq_add(tcb->snd.una, tcb_flight(tcb) / 2) : tcb->snd.nxt,
+		.flags = TCP_ACK | ecn_flags(g),
 		.window = 65535,
 	};
 	if (tcb->state == TERN_TCP_SYN_SENT)
-		s.flags |= TCP_SYN;
+		s.flags = TCP_SYN | TCP_ACK | (s.flags & TCP_ECE);
 	if (tcb->flags & TCB_TIMESTAMPS)
 		s.options = (struct tcp_options){.has = TCP_OPT_TIMESTAMP,
 			.tsval = tcb->ts_recent,
@@ -447,8 +493,8 @@ static void act_icmp(struct game *g)
 	write_u16(&q, tcb && !(how & 16) ? tcb->remote_port : 54);
 	write_u32(&q, tcb ? near(g, tcb, tcb->snd.una.v) : 0);
 	tern_icmpv4_emit(&w, tern_csum_portable(), &m);
-	send_datagram(g, &src, tcb ? &tcb->path->src : &dst, IPPROTO_ICMP_NUM, bytes,
-		(uint32_t)(w.at - bytes));
+	dst = h.src; /* the connection may be gone by the second fragment */
+	send_datagram(g, &src, &dst, IPPROTO_ICMP_NUM, bytes, (uint32_t)(w.at - bytes));
 }
 
 static void act_udp_in(struct game *g)
@@ -611,6 +657,15 @@ static void act_option(struct game *g)
 	tern_tcp_option_set(g->stack, conn, how >> 3, value);
 	tern_tcp_option_get(g->stack, conn, how >> 3, &value);
 	tern_tcp_info(g->stack, conn, &info);
+	tern_tcp_take_soft_error(g->stack, conn);
+}
+
+static void act_listen_option(struct game *g)
+{
+	uint8_t how = u8(g);
+	int64_t value = how & 128 ? (int64_t)u32(g) - 1 : u8(g);
+	tern_tcp_listen_option_set(g->stack, g->listener[how & 1],
+		(enum tern_tcp_option)(how >> 1 & 31), value);
 }
 
 static void act_setting(struct game *g)
@@ -704,7 +759,7 @@ static action *const actions[] = {act_segment, act_segment, act_segment, act_seg
 	act_acknowledge, act_acknowledge, act_acknowledge, act_syn, act_syn, act_pull, act_pull,
 	act_rest, act_accept, act_accept, act_write, act_write, act_read, act_read, act_end,
 	act_time, act_time, act_icmp, act_udp_in, act_udp, act_arp, act_connect, act_connect,
-	act_option, act_listen, act_events, act_noise, act_refuse, act_setting};
+	act_option, act_listen_option, act_listen, act_events, act_noise, act_refuse, act_setting};
 
 static int add_nif(struct game *g, const char *name, bool raw)
 {
@@ -760,6 +815,41 @@ static void open_ports(struct game *g)
 	struct tern_listen_opts o = {.local.port = 80, .backlog = u8(g) & 7};
 	tern_tcp_listen(g->stack, &o, &g->listener[0]);
 	tern_udp_open(g->stack, &(struct tern_udp_opts){.local.port = 53}, &g->udp[0]);
+	if (u8(g) & 1) {
+		tern_set(g->stack, "tcp_keep_tally", 1);
+		tern_set(g->stack, "tcp_ecn", 1);
+		tern_set_text(g->stack, "tcp_congestion_control", "reno");
+	}
+}
+
+static bool adds_up(const struct tally *t)
+{
+	return t->resent <= t->sent && t->resent_segments <= t->segments_out &&
+	       t->resent_text_segments <= t->text_segments_out &&
+	       t->text_segments_out <= t->segments_out && t->text_segments_in <= t->segments_in;
+}
+
+/* What no stack need look at itself. */
+static const char *look_closer(struct game *g)
+{
+	uint32_t slot = 0;
+	for (const struct tcb *tcb; (tcb = tern_pool_next(&g->tcp->tcbs, &slot)); slot++) {
+		const struct tcb_side *side = tcb->side;
+		if (tcb->cwnd == 0 || tcb->ssthresh == 0)
+			return "a window of congestion control is 0";
+		if (!side || tcb->state == TERN_TCP_CLOSED)
+			continue;
+		const struct scoreboard *b = &side->rec.board;
+		if (b->sacked + b->lost > tcb_flight(tcb))
+			return "less than nothing is in flight";
+		if (side->rec.prr.cwr && (side->mode != RECOVERY_OPEN || b->off))
+			return "PRR after an echo, in a recovery";
+		if (!adds_up(&side->tally))
+			return "the tally does not add up";
+		if (side->tally.acked > seq_diff(tcb->snd.nxt, tcb->snd.iss))
+			return "more is acknowledged than was sent";
+	}
+	return NULL;
 }
 
 static void play(struct game *g)
@@ -768,6 +858,8 @@ static void play(struct game *g)
 	for (unsigned i = 0; i < ACTIONS && !done(g); i++) {
 		actions[u8(g) % (sizeof actions / sizeof *actions)](g);
 		const char *wrong = tern_stack_check(g->stack);
+		if (!wrong)
+			wrong = look_closer(g);
 		if (wrong) {
 			fprintf(stderr, "%s\n", wrong);
 			abort();

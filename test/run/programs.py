@@ -263,6 +263,17 @@ def case_python_http_server():
     require(digest("got") == want and digest("p8") == want, "another file")
 
 
+def case_python_buffer_of_2_gib():
+    """Where net.core.rmem_max allows anything; Linux has room for twice of half of what an int holds."""
+    most = write("most", str(2**31 - 1))
+    for name in ("rmem_max", "wmem_max"):
+        sh(["mount", "--bind", most, f"/proc/sys/net/core/{name}"])
+    out = on_tern(PYTHON, "-c", "import socket as s; a = s.socket()\n"
+                  "for o in s.SO_RCVBUF, s.SO_SNDBUF: a.setsockopt(s.SOL_SOCKET, o, 2**31 - 1); "
+                  "print(a.getsockopt(s.SOL_SOCKET, o))")
+    require(out.split() == [str(2**31 - 2)] * 2, out)
+
+
 def case_python_urllib():
     with nginx():
         content("www/4M", 4 * MIB)

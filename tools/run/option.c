@@ -179,6 +179,8 @@ static int set_buffer(struct sock *sock, enum tern_tcp_option option, int value)
 	int max = send ? sock->run->wmem_max : sock->run->rmem_max;
 	if (value < 0 || value > max)
 		value = max;
+	if (value > INT32_MAX / 2)
+		value = INT32_MAX / 2;
 	return wish(sock, option, value * 2 > min ? value * 2 : min);
 }
 
