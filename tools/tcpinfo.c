@@ -1,6 +1,8 @@
 #include <string.h>
 #include "tools/tcpinfo.h"
 
+#define TIMESTAMPS_LEN 12 /* of each segment, with padding */
+
 unsigned char tern_linux_state(enum tern_tcp_state state)
 {
 	static const unsigned char number[TERN_TCP_STATES] = {
@@ -66,6 +68,28 @@ static uint32_t delivered(const struct tern_tcp_info *i, const struct tcp_info *
 	return once > under_way ? once - under_way + 1 : 1;
 }
 
+/* Text is not timed before there is some: the handshake is. ~0: nothing was. */
+static uint32_t min_rtt(const struct tern_tcp_info *i)
+{
+	uint32_t found = i->min_rtt_us ? i->min_rtt_us : i->rtt_us;
+	return found ? found : UINT32_MAX;
+}
+
+void tern_linux_no_tcp_info(struct tcp_info *out)
+{
+	*out = (struct tcp_info){.tcpi_state = tern_linux_state(TERN_TCP_CLOSED),
+		.tcpi_rto = 1000000,
+		.tcpi_rttvar = 250000,
+		.tcpi_min_rtt = UINT32_MAX,
+		.tcpi_snd_mss = 536,
+		.tcpi_snd_cwnd = 10,
+		.tcpi_snd_ssthresh = INT32_MAX,
+		.tcpi_reordering = 3,
+		.tcpi_pacing_rate = UINT64_MAX,
+		.tcpi_max_pacing_rate = UINT64_MAX,
+		.tcpi_delivery_rate_app_limited = 1};
+}
+
 void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 {
 	uint32_t mss = i->mss ? i->mss : 1;
@@ -83,7 +107,7 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_ato = 40000;
 	out->tcpi_snd_mss = i->mss;
 	out->tcpi_rcv_mss = i->rcv_mss;
-	out->tcpi_advmss = i->advertised_mss;
+	out->tcpi_advmss = i->advertised_mss - (i->timestamps ? TIMESTAMPS_LEN : 0);
 	out->tcpi_pmtu = i->path_mtu;
 	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
 	out->tcpi_sacked = (i->sacked + mss - 1) / mss;
@@ -93,7 +117,7 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_retrans = (i->resending + mss - 1) / mss;
 	out->tcpi_reordering = i->reordering;
 	out->tcpi_reord_seen = i->reordered;
-	out->tcpi_min_rtt = i->min_rtt_us;
+	out->tcpi_min_rtt = min_rtt(i);
 	out->tcpi_dsack_dups = i->duplicates;
 	out->tcpi_rtt = i->rtt_us;
 	out->tcpi_rttvar = i->rttvar_us;

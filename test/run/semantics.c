@@ -1588,10 +1588,10 @@ static void t_tcp_info(void)
 	tally("server", p.s);
 	socklen_t len = sizeof info;
 	R(getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len));
-	printf("state %d wscale %d timestamps %d sack %d mss %d cwnd %d\n", info.tcpi_state,
-		!!(info.tcpi_options & TCPI_OPT_WSCALE),
+	printf("state %d wscale %d timestamps %d sack %d mss %d cwnd %d advmss less %d\n",
+		info.tcpi_state, !!(info.tcpi_options & TCPI_OPT_WSCALE),
 		!!(info.tcpi_options & TCPI_OPT_TIMESTAMPS), !!(info.tcpi_options & TCPI_OPT_SACK),
-		info.tcpi_snd_mss > 500, info.tcpi_snd_cwnd >= 10);
+		info.tcpi_snd_mss > 500, info.tcpi_snd_cwnd >= 10, 65536 - (int)info.tcpi_advmss);
 	close(p.s);
 	settle();
 	getsockopt(p.c, IPPROTO_TCP, TCP_INFO, &info, &len);
@@ -1610,7 +1610,10 @@ static void t_tcp_info(void)
 	printf("state %d queue %d of %d\n", info.tcpi_state, info.tcpi_unacked, info.tcpi_sacked);
 	int f = tcp();
 	getsockopt(f, IPPROTO_TCP, TCP_INFO, &info, &len);
-	printf("state %d\n", info.tcpi_state);
+	printf("state %d rto %u mss %u %u cwnd %u ssthresh %u reordering %u rtt %u %u advmss %u\n",
+		info.tcpi_state, info.tcpi_rto, info.tcpi_snd_mss, info.tcpi_rcv_mss,
+		info.tcpi_snd_cwnd, info.tcpi_snd_ssthresh, info.tcpi_reordering, info.tcpi_rtt,
+		info.tcpi_rttvar, info.tcpi_advmss);
 }
 
 static void t_keepalive(void)

@@ -267,12 +267,14 @@ static int64_t give_info(struct drill *drill, const struct fd *fd, const struct 
 {
 	struct tern_tcp_info info;
 	struct tern_listen_info listening;
-	struct tcp_info out = {.tcpi_state = tern_linux_state(TERN_TCP_CLOSED)};
+	struct tcp_info out;
 	if (fd->kind == FD_LISTENER &&
 		tern_tcp_listen_info(drill->stack, fd->listener, &listening) == 0)
 		tern_linux_listen_info(&listening, &out);
 	else if (fd->kind == FD_CONN && tern_tcp_info(drill->stack, fd->conn, &info) == 0)
 		tern_linux_tcp_info(&info, &out);
+	else
+		tern_linux_no_tcp_info(&out);
 	return give(call, &out, sizeof out);
 }
 

@@ -346,12 +346,14 @@ static struct verdict give_info(struct call *call)
 	struct sock *sock = call->sock;
 	struct tern_tcp_info info;
 	struct tern_listen_info listening;
-	struct tcp_info out = {.tcpi_state = tern_linux_state(TERN_TCP_CLOSED)};
+	struct tcp_info out;
 	if (sock->group &&
 		tern_tcp_listen_info(run_stack(sock->run), sock->group->listener, &listening) == 0)
 		tern_linux_listen_info(&listening, &out);
 	else if (!sock->group && tern_run_connection(sock, &info))
 		tern_linux_tcp_info(&info, &out);
+	else
+		tern_linux_no_tcp_info(&out);
 	return give(call, &out, sizeof out);
 }
 
