@@ -295,9 +295,7 @@ static int open_recorders(struct options *o)
 	return 0;
 }
 
-/* Who records must know the interfaces before the first frame, which is not before the first turn
- * of the loop. */
-static void describe_interfaces(struct options *o)
+void tern_options_describe(struct options *o)
 {
 	struct tern_nif_opts nif;
 	for (int i = 0; i < TERN_NIF_MAX; i++)
@@ -365,7 +363,7 @@ struct tern_host *tern_options_open(struct options *o)
 	if (!o->tern && !o->complained)
 		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
 	else if (o->tern)
-		describe_interfaces(o);
+		tern_options_describe(o);
 	if (o->tern && (attach(o) != 0 || open_control(o) != 0)) {
 		tern_options_close(o, stdout);
 		return NULL;
