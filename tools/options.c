@@ -350,6 +350,17 @@ static void name_it(struct options *o)
 		snprintf(o->given_name, sizeof o->given_name, "%s.%d", o->command, (int)getpid());
 }
 
+static void tell_not_opened(const struct options *o, int error)
+{
+	fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
+	if (error == EBUSY)
+		fprintf(stderr,
+			"     (programs on one stack: tern up NAME, then tern run --stack NAME -- "
+			"COMMAND;\n"
+			"     a TAP of its own: --tap tern1 --addr 10.78.0.2/24 --kernel-addr "
+			"10.78.0.1/24)\n");
+}
+
 struct tern_host *tern_options_open(struct options *o)
 {
 	o->host.configure = configure;
@@ -361,7 +372,7 @@ struct tern_host *tern_options_open(struct options *o)
 	}
 	o->tern = tern_host_open(o->device, o->addr, &o->host);
 	if (!o->tern && !o->complained)
-		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
+		tell_not_opened(o, errno);
 	else if (o->tern)
 		tern_options_describe(o);
 	if (o->tern && (attach(o) != 0 || open_control(o) != 0)) {

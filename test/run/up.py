@@ -2,6 +2,7 @@
 import array
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -669,6 +670,15 @@ def case_run_killed():
         soon("it does not begin", lambda: "sleep 100" in sh("ps -eo args | grep -v -e grep -e tern || true"))
         server.process.kill()
         soon("the program lives", lambda: "sleep 100" not in sh("ps -eo args | grep -v grep || true"))
+
+
+def case_run_beside_another():
+    """Whose TAP is another's is told how both may run, and so they do."""
+    with Server(PYTHON, "-m", "http.server", "80", tern=True, port=80):
+        said = tern("run", "--", "true", rc=125)
+        require("tern up NAME" in said and "another program has it" in said, said)
+        options = re.search(r"(--tap tern1 [^)]*)\)", said)[1].split()
+        on_tern(need("ping"), "-c", "1", "-W", "5", "10.78.0.1", options=options)
 
 
 def case_up_options():
