@@ -461,11 +461,19 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 	return set_text(&stack->core.set, name, value);
 }
 
+/* sysctl's name without the folders it has before it. */
+static const char *bare(const char *name)
+{
+	bool prefixed = strncmp(name, "net.ipv4.", 9) == 0 || strncmp(name, "net.core.", 9) == 0;
+	return prefixed ? name + 9 : name;
+}
+
 int tern_set_pair(struct tern_stack *stack, const char *pair)
 {
 	struct settings nobodys = {0};
 	char name[64];
 	size_t len = 0;
+	pair = bare(pair);
 	while (pair[len] && pair[len] != '=')
 		len++;
 	if (!pair[len])

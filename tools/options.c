@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tern/setting.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,9 +109,12 @@ static int take_impair(struct options *o, const char *value)
 /* stack NULL: only says what would be wrong. */
 static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
 {
+	char why[TERN_SETTING_WHY];
 	int rc = tern_set_pair(stack, setting);
-	if (rc != 0)
-		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
+	if (rc != 0) {
+		tern_setting_why(setting, rc, why, sizeof why);
+		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, why);
+	}
 	return rc;
 }
 
