@@ -11,26 +11,37 @@
 
 #define RECORDER_BYTES (4u << 20)
 
-const char tern_options_help[] =
-	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"
-	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"
+#define KERNEL_ADDR                                                                                \
+	"  --kernel-addr A/P      address to give to the kernel's end (10.77.0.1/24 with tern's "  \
+	"own\n"                                                                                    \
+	"                         address and a TAP that is made; else left as it is)\n"
+#define WHERE                                                                                      \
+	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"        \
+	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"                                \
 	"  --addr ADDRESS/PREFIX  tern's address (10.77.0.2/24)\n"
-	"  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
-	"  --gateway ADDRESS      default route\n"
-	"  --mtu N                bytes of IP in a frame (as the interface has it)\n"
-	"  --no-offload           no checksum and segmentation offload\n"
-	"  --impair SPEC          impair both directions; see tern-wire(1)\n"
-	"  --seed N               seed of the impairment (1)\n"
-	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
+#define KIND                                                                                       \
+	"  --gateway ADDRESS      default route\n"                                                 \
+	"  --mtu N                bytes of IP in a frame (as the interface has it)\n"              \
+	"  --no-offload           no checksum and segmentation offload\n"                          \
+	"  --impair SPEC          impair both directions; see tern-wire(1)\n"                      \
+	"  --seed N               seed of the impairment (1)\n"                                    \
+	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"         \
 	"  --budget MIB           memory the stack may hold (64)\n"
-	"  --name NAME            what tern ss, nstat and why call the stack (command.pid)\n"
-	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
-	"share\n"
-	"                         it and the time answer for each other\n"
-	"  --pcap FILE            write a pcapng capture with comments\n"
-	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n"
-	"  --recorder BYTES       memory of what happened lately, for tern why (4M; 0: none)\n"
-	"  --record DIR           a capture there of each connection that is reset or times out\n";
+#define RECORDED                                                                                   \
+	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "    \
+	"share\n"                                                                                  \
+	"                         it and the time answer for each other\n"                         \
+	"  --pcap FILE            write a pcapng capture with comments\n"                          \
+	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n"       \
+	"  --recorder BYTES       memory of what happened lately, for tern why (4M; 0: none)\n"    \
+	"  --record DIR           a capture there of each connection that is reset or times out\n"
+
+#define NAMED "  --name NAME            what tern ss, nstat and why call the stack (command.pid)\n"
+#define LEFT  "  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
+
+const char tern_options_help[] = WHERE LEFT KIND NAMED RECORDED;
+const char tern_options_help_run[] = WHERE KERNEL_ADDR KIND NAMED RECORDED;
+const char tern_options_help_up[] = WHERE KERNEL_ADDR KIND RECORDED;
 
 void tern_options_init(struct options *o, const char *command)
 {

@@ -67,8 +67,8 @@ enum {
 		"ladder", optional_argument, NULL, OPTION_LADDER                                   \
 	}
 
-/* Their lines for --help. */
-extern const char tern_options_help[];
+/* Their lines for --help; of tern run, and of tern up, which has its name without --name. */
+extern const char tern_options_help[], tern_options_help_run[], tern_options_help_up[];
 
 /* What is no address, no address and length of a prefix, or cannot be a stack's name is told at
  * once on stderr, as "command: what: ...": 1, or -1 for bad usage. */

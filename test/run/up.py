@@ -691,5 +691,6 @@ def case_up_options():
     require("nonsense" in tern("up", "s", "--set", "nonsense=1", rc=2), "a setting that there is not")
     tern("up", rc=2)
     tern("up", "a", "b", rc=2)
+    require("tern up NAME" in tern("up", "--name", "a", rc=2), "two ways to name it")
     require("letters" in tern("up", "../s", rc=2), "a name with a slash")
     tern("down", rc=2)
