@@ -461,11 +461,21 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 	return set_text(&stack->core.set, name, value);
 }
 
+/* What follows that beginning, or NULL. */
+static const char *after(const char *text, const char *beginning)
+{
+	for (; *beginning; text++, beginning++)
+		if (*text != *beginning)
+			return NULL;
+	return text;
+}
+
 /* sysctl's name without the folders it has before it. */
 static const char *bare(const char *name)
 {
-	bool prefixed = strncmp(name, "net.ipv4.", 9) == 0 || strncmp(name, "net.core.", 9) == 0;
-	return prefixed ? name + 9 : name;
+	const char *rest = after(name, "net.ipv4.");
+	rest = rest ? rest : after(name, "net.core.");
+	return rest ? rest : name;
 }
 
 int tern_set_pair(struct tern_stack *stack, const char *pair)
