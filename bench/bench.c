@@ -317,7 +317,11 @@ int main(int argc, char **argv)
 	 * touched, and not the stack's doing. */
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 256 << 20);
-	for (size_t i = 0; i < (count ? count : ROWS); i++)
-		run(count ? chosen[i] : &rows[i], &scale, (unsigned)reps);
+	size_t n = count ? count : ROWS;
+	for (size_t i = 0; i < n; i++) {
+		const struct row *row = count ? chosen[i] : &rows[i];
+		fprintf(stderr, "[%zu/%zu] %s\n", i + 1, n, row->name);
+		run(row, &scale, (unsigned)reps);
+	}
 	return 0;
 }

@@ -87,8 +87,10 @@ static int attach(const struct request *r)
 	ifr.ifr_flags = (short)((r->tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR);
 	if (ioctl(fd, TUNSETIFF, &ifr) == 0)
 		return fd;
-	tern_error_set("%s: %s%s", r->name, strerror(errno), attach_hint(errno));
+	int error = errno;
+	tern_error_set("%s: %s%s", r->name, strerror(error), attach_hint(error));
 	close(fd);
+	errno = error;
 	return -1;
 }
 

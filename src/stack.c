@@ -461,11 +461,29 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 	return set_text(&stack->core.set, name, value);
 }
 
+/* What follows that beginning, or NULL. */
+static const char *after(const char *text, const char *beginning)
+{
+	for (; *beginning; text++, beginning++)
+		if (*text != *beginning)
+			return NULL;
+	return text;
+}
+
+/* sysctl's name without the folders it has before it. */
+static const char *bare(const char *name)
+{
+	const char *rest = after(name, "net.ipv4.");
+	rest = rest ? rest : after(name, "net.core.");
+	return rest ? rest : name;
+}
+
 int tern_set_pair(struct tern_stack *stack, const char *pair)
 {
 	struct settings nobodys = {0};
 	char name[64];
 	size_t len = 0;
+	pair = bare(pair);
 	while (pair[len] && pair[len] != '=')
 		len++;
 	if (!pair[len])

@@ -5,31 +5,43 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tern/setting.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RECORDER_BYTES (4u << 20)
 
-const char tern_options_help[] =
-	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"
-	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"
+#define KERNEL_ADDR                                                                                \
+	"  --kernel-addr A/P      address to give to the kernel's end (10.77.0.1/24 with tern's "  \
+	"own\n"                                                                                    \
+	"                         address and a TAP that is made; else left as it is)\n"
+#define WHERE                                                                                      \
+	"  --tap NAME[@NETNS]     the TAP tern lives on; made if it is not there (tern0)\n"        \
+	"  --tun NAME[@NETNS]     a TUN instead: bare IP packets\n"                                \
 	"  --addr ADDRESS/PREFIX  tern's address (10.77.0.2/24)\n"
-	"  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
-	"  --gateway ADDRESS      default route\n"
-	"  --mtu N                bytes of IP in a frame (as the interface has it)\n"
-	"  --no-offload           no checksum and segmentation offload\n"
-	"  --impair SPEC          impair both directions; see tern-wire(1)\n"
-	"  --seed N               seed of the impairment (1)\n"
-	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"
+#define KIND                                                                                       \
+	"  --gateway ADDRESS      default route\n"                                                 \
+	"  --mtu N                bytes of IP in a frame (as the interface has it)\n"              \
+	"  --no-offload           no checksum and segmentation offload\n"                          \
+	"  --impair SPEC          impair both directions; see tern-wire(1)\n"                      \
+	"  --seed N               seed of the impairment (1)\n"                                    \
+	"  --set NAME=VALUE       a setting under Linux's name, e.g. tcp_fin_timeout=10\n"         \
 	"  --budget MIB           memory the stack may hold (64)\n"
-	"  --name NAME            what tern ss, nstat and why call the stack (command.pid)\n"
-	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "
-	"share\n"
-	"                         it and the time answer for each other\n"
-	"  --pcap FILE            write a pcapng capture with comments\n"
-	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n"
-	"  --recorder BYTES       memory of what happened lately, for tern why (4M; 0: none)\n"
-	"  --record DIR           a capture there of each connection that is reset or times out\n";
+#define RECORDED                                                                                   \
+	"  --cookie-key FILE      make SYN cookies with this key (32 hex digits): stacks that "    \
+	"share\n"                                                                                  \
+	"                         it and the time answer for each other\n"                         \
+	"  --pcap FILE            write a pcapng capture with comments\n"                          \
+	"  --ladder[=N]           print the first N connections (1) as ladders at the end\n"       \
+	"  --recorder BYTES       memory of what happened lately, for tern why (4M; 0: none)\n"    \
+	"  --record DIR           a capture there of each connection that is reset or times out\n"
+
+#define NAMED "  --name NAME            what tern ss, nstat and why call the stack (command.pid)\n"
+#define LEFT  "  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
+
+const char tern_options_help[] = WHERE LEFT KIND NAMED RECORDED;
+const char tern_options_help_run[] = WHERE KERNEL_ADDR KIND NAMED RECORDED;
+const char tern_options_help_up[] = WHERE KERNEL_ADDR KIND RECORDED;
 
 void tern_options_init(struct options *o, const char *command)
 {
@@ -108,9 +120,12 @@ static int take_impair(struct options *o, const char *value)
 /* stack NULL: only says what would be wrong. */
 static int set_one(const struct options *o, struct tern_stack *stack, const char *setting)
 {
+	char why[TERN_SETTING_WHY];
 	int rc = tern_set_pair(stack, setting);
-	if (rc != 0)
-		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, tern_err_text(rc));
+	if (rc != 0) {
+		tern_setting_why(setting, rc, why, sizeof why);
+		fprintf(stderr, "%s: --set %s: %s\n", o->command, setting, why);
+	}
 	return rc;
 }
 
@@ -295,9 +310,7 @@ static int open_recorders(struct options *o)
 	return 0;
 }
 
-/* Who records must know the interfaces before the first frame, which is not before the first turn
- * of the loop. */
-static void describe_interfaces(struct options *o)
+void tern_options_describe(struct options *o)
 {
 	struct tern_nif_opts nif;
 	for (int i = 0; i < TERN_NIF_MAX; i++)
@@ -352,6 +365,17 @@ static void name_it(struct options *o)
 		snprintf(o->given_name, sizeof o->given_name, "%s.%d", o->command, (int)getpid());
 }
 
+static void tell_not_opened(const struct options *o, int error)
+{
+	fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
+	if (error == EBUSY)
+		fprintf(stderr,
+			"     (programs on one stack: tern up NAME, then tern run --stack NAME -- "
+			"COMMAND;\n"
+			"     a TAP of its own: --tap tern1 --addr 10.78.0.2/24 --kernel-addr "
+			"10.78.0.1/24)\n");
+}
+
 struct tern_host *tern_options_open(struct options *o)
 {
 	o->host.configure = configure;
@@ -363,9 +387,9 @@ struct tern_host *tern_options_open(struct options *o)
 	}
 	o->tern = tern_host_open(o->device, o->addr, &o->host);
 	if (!o->tern && !o->complained)
-		fprintf(stderr, "%s: %s\n", o->command, tern_host_error());
+		tell_not_opened(o, errno);
 	else if (o->tern)
-		describe_interfaces(o);
+		tern_options_describe(o);
 	if (o->tern && (attach(o) != 0 || open_control(o) != 0)) {
 		tern_options_close(o, stdout);
 		return NULL;

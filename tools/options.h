@@ -67,8 +67,8 @@ enum {
 		"ladder", optional_argument, NULL, OPTION_LADDER                                   \
 	}
 
-/* Their lines for --help. */
-extern const char tern_options_help[];
+/* Their lines for --help; of tern run, and of tern up, which has its name without --name. */
+extern const char tern_options_help[], tern_options_help_run[], tern_options_help_up[];
 
 /* What is no address, no address and length of a prefix, or cannot be a stack's name is told at
  * once on stderr, as "command: what: ...": 1, or -1 for bad usage. */
@@ -109,6 +109,9 @@ void tern_options_init(struct options *o, const char *command);
 int tern_options_take(struct options *o, int option, const char *value);
 /* Opens the host and the recorders; NULL after saying why. */
 struct tern_host *tern_options_open(struct options *o);
+/* Tells who records of the stack's interfaces: again when one was added, before its first frame,
+ * which is not before the next turn of the loop. */
+void tern_options_describe(struct options *o);
 /* Ends the recording: writes the capture, prints the ladder, says what failed. 0, or -1 if the
  * capture is incomplete. */
 int tern_options_record(struct options *o, FILE *ladder_out);

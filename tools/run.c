@@ -50,7 +50,7 @@ static void help(void)
 	       "As an ordinary user the TAP is in a user namespace of its own: COMMAND and what "
 	       "it\n"
 	       "starts reach each other at 127.0.0.1 and 10.77.0.2, and nothing outside.\n",
-		tern_options_help);
+		tern_options_help_run);
 }
 
 static int take_dns(struct command *c, const char *value)

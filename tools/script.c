@@ -14,7 +14,7 @@ static int usage(FILE *to)
 	fputs("usage: tern script [-v] [--parse] [--lenient] [-D NAME=VALUE] [--tolerance US]\n"
 	      "                   [--pcap FILE] [--so FILE [--so-flags FLAGS]] SCRIPT.pkt...\n"
 	      "  -v              print each packet and call as it happens\n"
-	      "  --parse         only read the scripts\n"
+	      "  --parse         only read the scripts: says what could not be run\n"
 	      "  --lenient       as packetdrill: packets that no line expects are no error, nor "
 	      "is\n"
 	      "                  PSH within a write\n"
@@ -55,7 +55,8 @@ static int run_file(const char *path, const struct script_opts *opts)
 	else if (!script.events)
 		fprintf(stderr, "script: %s: nothing in it to run\n", path);
 	else
-		status = opts->parse_only ? 0 : tern_script_run(&script, opts);
+		status = opts->parse_only ? tern_script_review(&script, opts)
+					  : tern_script_run(&script, opts);
 	tern_script_free(&script);
 	if (file != stdin)
 		fclose(file);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <tern/setting.h>
 #include <tern/stack.h>
 
 #include "tools/commands.h"
@@ -38,10 +39,12 @@ static int usage(FILE *to)
 /* Whether each NAME=VALUE could be set; says which could not. */
 static bool all_could_be_set(char **words)
 {
+	char why[TERN_SETTING_WHY];
 	for (; *words; words++) {
 		int err = strchr(*words, '=') ? tern_set_pair(NULL, *words) : 0;
 		if (err != 0) {
-			fprintf(stderr, "settings: %s: %s\n", *words, tern_err_text(err));
+			tern_setting_why(*words, err, why, sizeof why);
+			fprintf(stderr, "settings: %s: %s\n", *words, why);
 			return false;
 		}
 	}
@@ -53,9 +56,10 @@ static bool asked_for(const struct setting *s, char **words)
 	if (!*words)
 		return true;
 	for (; *words; words++) {
-		size_t len = strcspn(*words, "=");
-		if ((*words)[len] ? strlen(s->name) == len && !memcmp(s->name, *words, len)
-				  : strstr(s->name, *words) != NULL)
+		const char *word = tern_setting_bare(*words);
+		size_t len = strcspn(word, "=");
+		if (word[len] ? strlen(s->name) == len && !memcmp(s->name, word, len)
+			      : strstr(s->name, word) != NULL)
 			return true;
 	}
 	return false;

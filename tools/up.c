@@ -43,11 +43,16 @@ static void help(void)
 	       "As root the TAP is made on this machine's network, with 10.77.0.1 at the kernel's\n"
 	       "end. As an ordinary user it is in a user namespace: the programs reach each other\n"
 	       "at 127.0.0.1 and 10.77.0.2, and nothing outside.\n",
-		tern_options_help);
+		tern_options_help_up);
 }
 
 static int take(struct up *up, int opt, const char *value)
 {
+	if (opt == OPTION_NAME) {
+		fprintf(stderr,
+			"up: --name: the name is the word without an option: tern up NAME\n");
+		return -1;
+	}
 	int rc = tern_options_take(&up->run.options, opt, value);
 	if (rc != 0)
 		return rc;
@@ -78,10 +83,10 @@ static int parse(struct up *up, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "dhqv", options, NULL)) != -1)
 		if ((rc = take(up, opt, optarg)) <= 0)
 			return rc;
-	if (optind + 1 == argc && !up->run.options.name)
-		up->run.options.name = argv[optind++];
-	if (optind == argc && up->run.options.name)
+	if (optind + 1 == argc) {
+		up->run.options.name = argv[optind];
 		return tern_options_name("up", "NAME", up->run.options.name);
+	}
 	fprintf(stderr, "up: wants one name for the stack; see `tern up --help`\n");
 	return -1;
 }

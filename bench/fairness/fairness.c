@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tern/setting.h>
 #include "bench/number.h"
 #include "bench/workers/workers.h"
 #include "dumbbell.h"
@@ -278,9 +279,12 @@ static bool take_setting(struct choice *c, const char *setting)
 {
 	if (!strchr(setting, '='))
 		return false;
+	char why[TERN_SETTING_WHY];
 	int err = tern_set_pair(NULL, setting);
-	if (err != 0)
-		refuse(setting, tern_err_text(err));
+	if (err != 0) {
+		tern_setting_why(setting, err, why, sizeof why);
+		refuse(setting, why);
+	}
 	if (c->settings_count == sizeof c->settings / sizeof *c->settings)
 		refuse(setting, "one too many");
 	c->settings[c->settings_count++] = setting;

@@ -85,7 +85,7 @@ struct tern_device_opts {
  * Opens "tap:NAME" or "tun:NAME": an existing interface, or one that is made now and goes away with
  * the device. "tap:NAME@NETNS" looks in another network namespace: a process id, a path, or a name
  * that `ip netns` knows. Needs CAP_NET_ADMIN there, unless the interface exists, is up and was made
- * for this user. opts may be NULL.
+ * for this user. opts may be NULL. errno is EBUSY if another program has it.
  */
 struct tern_device *tern_device_open(const char *spec, const struct tern_device_opts *opts);
 

@@ -154,8 +154,8 @@ int tern_set(struct tern_stack *stack, const char *name, int64_t value);
 /* The same for a value as people write it: a number, or the name of a congestion control.
  * TERN_EINVAL if it is neither. */
 int tern_set_text(struct tern_stack *stack, const char *name, const char *value);
-/* The same for "NAME=VALUE"; TERN_EINVAL without the sign. stack NULL: only what it would return.
- */
+/* The same for "NAME=VALUE", also with sysctl's net.ipv4. or net.core. before it; TERN_EINVAL
+ * without the sign. stack NULL: only what it would return. */
 int tern_set_pair(struct tern_stack *stack, const char *pair);
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value);
 /* The k-th setting's name, or NULL past the last. */

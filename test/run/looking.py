@@ -4,10 +4,11 @@ import os
 import re
 import socket
 import stat
+import struct
 import subprocess
 import time
 
-from lab import OURS, ROOT, TERN, Server, on_kernel, require, write
+from lab import KERNEL, OURS, ROOT, TERN, Server, need, on_kernel, on_tern, require, write
 
 PYTHON = "/usr/bin/python3"
 SERVE = ("import socket\nl = socket.create_server(('0.0.0.0', 7))\nwhile True:\n    c, _ = l.accept()\n"
@@ -109,6 +110,40 @@ def case_nstat():
     with served():
         counted("-a")
     return f"{said} passive opens, and what each look gained"
+
+
+def case_nstat_of_silence():
+    """Of a program that does nothing nothing comes: no IPv6 of its kernel's either."""
+    with Server("sleep", "20", tern=True, options=("--name", "web")):
+        time.sleep(3)
+        require(counted("-a") == {}, "something came")
+
+
+def blocks(name):
+    """The blocks of a pcapng file: type and body."""
+    with open(name, "rb") as file:
+        data = file.read()
+    while data:
+        kind, size = struct.unpack("=II", data[:8])
+        yield kind, data[8:size - 4]
+        data = data[size:]
+
+
+def case_capture_of_both_interfaces():
+    """What comes from the TUN of the programs is on an interface of that name, as IP without more."""
+    on_tern(need("ping"), "-c", "1", "-W", "5", KERNEL, options=("--pcap", "p.pcapng"))
+    links, packets = {}, {}
+    for kind, body in blocks("p.pcapng"):
+        if kind == 1:
+            name = body[12:12 + struct.unpack("=H", body[10:12])[0]].decode()
+            links[name] = struct.unpack("=H", body[:2])[0]
+        elif kind == 6:
+            on = list(links)[struct.unpack("=I", body[:4])[0]]
+            packets.setdefault(on, []).append(body[20:])
+    raw, ethernet = 101, 1
+    require(links["tern"] == raw and links["tern0"] == ethernet, links)
+    require(len(packets["tern"]) == 2 and all(p[0] == 0x45 for p in packets["tern"]), packets)
+    return ", ".join(f"{len(packets.get(name, []))} packets on {name}" for name in links)
 
 
 def ss(*args):

@@ -2,6 +2,7 @@
 import array
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -671,6 +672,15 @@ def case_run_killed():
         soon("the program lives", lambda: "sleep 100" not in sh("ps -eo args | grep -v grep || true"))
 
 
+def case_run_beside_another():
+    """Whose TAP is another's is told how both may run, and so they do."""
+    with Server(PYTHON, "-m", "http.server", "80", tern=True, port=80):
+        said = tern("run", "--", "true", rc=125)
+        require("tern up NAME" in said and "another program has it" in said, said)
+        options = re.search(r"(--tap tern1 [^)]*)\)", said)[1].split()
+        on_tern(need("ping"), "-c", "1", "-W", "5", "10.78.0.1", options=options)
+
+
 def case_up_options():
     """What a stack is like is said once, to tern up."""
     with Up("--impair", "delay=30ms", "--set", "tcp_fin_timeout=7", "--pcap", "up.pcapng"):
@@ -681,5 +691,6 @@ def case_up_options():
     require("nonsense" in tern("up", "s", "--set", "nonsense=1", rc=2), "a setting that there is not")
     tern("up", rc=2)
     tern("up", "a", "b", rc=2)
+    require("tern up NAME" in tern("up", "--name", "a", rc=2), "two ways to name it")
     require("letters" in tern("up", "../s", rc=2), "a name with a slash")
     tern("down", rc=2)

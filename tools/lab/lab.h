@@ -21,6 +21,7 @@
 #include <tern/impair.h>
 #include <tern/ladder.h>
 #include <tern/pcapng.h>
+#include <tern/setting.h>
 #include <tern/tee.h>
 #include <tern/tern.h>
 

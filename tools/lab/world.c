@@ -57,14 +57,12 @@ static int make_host(struct lab *lab, unsigned which, bool ethernet)
 
 static int set_all(struct lab *lab, const char *setting)
 {
-	if (!strchr(setting, '=')) {
-		fprintf(stderr, "lab: --set %s: wants NAME=VALUE\n", setting);
-		return -1;
-	}
+	char why[TERN_SETTING_WHY];
 	for (unsigned i = 0; i < LAB_HOSTS; i++) {
 		int rc = tern_set_pair(lab->host[i].stack, setting);
 		if (rc != 0) {
-			fprintf(stderr, "lab: --set %s: %s\n", setting, tern_err_text(rc));
+			tern_setting_why(setting, rc, why, sizeof why);
+			fprintf(stderr, "lab: --set %s: %s\n", setting, why);
 			return -1;
 		}
 	}

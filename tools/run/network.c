@@ -67,6 +67,13 @@ static struct sockaddr inet(const char *text)
 	return sa;
 }
 
+/* tern has none yet. Before there is the TUN: the kernel looks for routers as soon as it is up. */
+static void forbid_ipv6(void)
+{
+	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+}
+
 /* In the programs' namespace: its loopback, and a default route to the TUN. */
 static int set_up_network(void)
 {
@@ -74,8 +81,6 @@ static int set_up_network(void)
 	struct rtentry route = {.rt_flags = RTF_UP, .rt_dev = (char *)(uintptr_t)TUN_NAME};
 	route.rt_dst = route.rt_genmask = inet("0.0.0.0");
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	write_file("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"); /* tern has none yet */
-	write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 	int rc = sock < 0 || ioctl(sock, SIOCGIFFLAGS, &lo) != 0;
 	lo.ifr_flags |= IFF_UP;
 	rc = rc || ioctl(sock, SIOCSIFFLAGS, &lo) != 0 || ioctl(sock, SIOCADDRT, &route) != 0;
@@ -92,8 +97,10 @@ static int give_tun(struct run *run)
 		.kernel_addr = run->options.addr,
 		.no_offload = true};
 	struct tern_device *tun = tern_device_open("tun:" TUN_NAME, &opts);
-	if (tun && tern_host_add_guest(run->host, tun) == 0)
+	if (tun && tern_host_add_guest(run->host, tun) == 0) {
+		tern_options_describe(&run->options);
 		return 0;
+	}
 	fprintf(stderr, "%s: the programs' TUN: %s\n", run->options.command, tern_host_error());
 	return -1;
 }
@@ -106,6 +113,7 @@ int tern_run_make_network(struct run *run)
 	if (run->netns < 0)
 		goto failed;
 	run->udp_list = fopen("/proc/thread-self/net/udp", "re");
+	forbid_ipv6();
 	if (give_tun(run) != 0)
 		return -1;
 	if (set_up_network() == 0 && unshare(CLONE_NEWNET) == 0)

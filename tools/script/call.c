@@ -76,9 +76,11 @@ void tern_script_new_fd(struct run *run, const struct script_pending *p, int64_t
 
 /* --- outcome ----------------------------------------------------------------------------- */
 
-static char *result_text(int64_t value, int error, char text[128])
+static char *result_text(const struct script_spec *spec, int64_t value, int error, char text[128])
 {
-	if (value < 0 && error)
+	if (spec->op == DRILL_OPS && value >= 0 && value < TERN_TCP_STATES)
+		snprintf(text, 128, "%s", tern_tcp_state_name((enum tern_tcp_state)value));
+	else if (value < 0 && error)
 		snprintf(text, 128, "%jd %s (%s)", (intmax_t)value, strerrorname_np(error),
 			strerror(error));
 	else
@@ -137,12 +139,12 @@ static void check_outcome(struct run *run, struct script_pending *p)
 	if (run->failed)
 		return;
 	run->line = p->event->line;
-	result_text(p->call.result, p->call.error, got);
+	result_text(p->spec, p->call.result, p->call.error, got);
 	tern_script_note_call(run, p->call.time, "%s() = %s", call->name, got);
 	if (!as_said(p))
 		tern_script_fail(run, "%s() returned %s\n    want  %s\n    got   %s", call->name,
 			p->call.result < 0 ? "an error" : "another value",
-			result_text(call->result->value, call->error, want), got);
+			result_text(p->spec, call->result->value, call->error, want), got);
 	check_time(run, p);
 	if (!run->failed && p->spec->makes_fd && p->call.result >= 0)
 		take_fd(run, p);
@@ -189,6 +191,12 @@ static const struct script_spec *spec_of(struct run *run, const struct script_ca
 		tern_script_refuse(run, "%s() takes %u argument%s", call->name, spec->min,
 			spec->min == 1 ? "" : "s");
 	return spec;
+}
+
+bool tern_script_call_known(struct run *run, const struct script_call *call)
+{
+	(void)spec_of(run, call);
+	return !run->failed;
 }
 
 #define SHORTLY 50   /* ms: a call that may be over, and another that may need its descriptor */

@@ -158,6 +158,8 @@ static int64_t unary(struct script_reader *r)
 
 static int64_t divide(struct script_reader *r, int64_t a, int64_t b, bool remainder)
 {
+	if (b == 0 && r->run->reading)
+		return 0;
 	if (b == 0) {
 		tern_script_code_wrong(r, "division by zero");
 		return 0;
@@ -330,7 +332,7 @@ static void assertion(struct script_reader *r)
 		skip(r);
 		(void)expression(r);
 	}
-	if (!value && !r->run->failed)
+	if (!value && !r->run->failed && !r->run->reading)
 		fail_assertion(r, from, to);
 }
 
@@ -370,7 +372,7 @@ static void print(struct script_reader *r)
 			tern_script_code_wrong(r, "no , or )");
 	}
 	r->depth--;
-	if (r->run->failed)
+	if (r->run->failed || r->run->reading)
 		return;
 	tern_script_note_call(r->run, r->run->last, "%s", text);
 	if (!r->run->opts->verbose)

@@ -120,6 +120,8 @@ static void ask(struct script_reader *r, int level, int option, void *into, sock
 	struct script_pending p = {.run = r->run,
 		.call = {.op = DRILL_GETSOCKOPT,
 			.arg = {r->run->code_fd, level, option, (intptr_t)into, (intptr_t)&size}}};
+	if (r->run->reading)
+		return;
 	r->run->target->call(r->run, &p);
 	if (p.call.result != 0)
 		tern_script_code_wrong(r,

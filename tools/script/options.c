@@ -264,11 +264,15 @@ void tern_script_command(struct run *run, const char *command)
 
 void tern_script_tell_left_out(const struct run *run)
 {
-	if (run->settings_left_out || run->commands_left_out)
-		fprintf(stderr,
-			"%s: note: left out: %u setting%s tern has not, or not so, %u command%s "
-			"(%s)\n",
-			run->script->path, run->settings_left_out,
-			run->settings_left_out == 1 ? "" : "s", run->commands_left_out,
-			run->commands_left_out == 1 ? "" : "s", run->left_out);
+	unsigned settings = run->settings_left_out, commands = run->commands_left_out;
+	char first[64] = "", second[32] = "";
+	if (!settings && !commands)
+		return;
+	if (settings)
+		snprintf(first, sizeof first, "%u setting%s tern has not, or not so", settings,
+			settings == 1 ? "" : "s");
+	if (commands)
+		snprintf(second, sizeof second, "%u command%s", commands, commands == 1 ? "" : "s");
+	fprintf(stderr, "%s: note: left out: %s%s%s (%s)\n", run->script->path, first,
+		settings && commands ? ", " : "", second, run->left_out);
 }

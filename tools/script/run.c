@@ -403,7 +403,7 @@ static void run_events(struct run *run)
 	check_fault(run);
 }
 
-int tern_script_run(const struct script *script, const struct script_opts *opts)
+static struct run *begin_run(const struct script *script, const struct script_opts *opts)
 {
 	struct run *run = calloc(1, sizeof *run);
 	if (!run)
@@ -411,6 +411,29 @@ int tern_script_run(const struct script *script, const struct script_opts *opts)
 	run->script = script;
 	run->opts = opts;
 	run->code_fd = -1;
+	return run;
+}
+
+int tern_script_review(const struct script *script, const struct script_opts *opts)
+{
+	struct run *run = begin_run(script, opts);
+	run->reading = true;
+	bool good = tern_script_settings(run);
+	for (const struct script_event *e = script->events; e && good; e = e->next) {
+		run->line = e->line;
+		if (e->kind == EVENT_CALL)
+			tern_script_call_known(run, e->call);
+		else if (e->kind == EVENT_CODE)
+			tern_script_code(run, e->code);
+		good = !run->failed;
+	}
+	free(run);
+	return good ? 0 : 2;
+}
+
+int tern_script_run(const struct script *script, const struct script_opts *opts)
+{
+	struct run *run = begin_run(script, opts);
 	run->target = opts->so ? &tern_script_library : &tern_script_builtin;
 	int status = 2;
 	if (open_pcap(run) && tern_script_settings(run) && run->target->open(run)) {

@@ -133,11 +133,14 @@ struct run {
 	unsigned lines; /* of history, ever */
 	int line;       /* of the event under way */
 	bool failed;
-	bool unfit; /* failed as what cannot be run */
+	bool unfit;   /* failed as what cannot be run */
+	bool reading; /* only: no target, no call made, no assertion kept */
 };
 
 /* 0: the script passed; 1: it did not, and said why on stderr; 2: it cannot be run. */
 int tern_script_run(const struct script *script, const struct script_opts *opts);
+/* Finds what cannot be run without running it: 0, or 2 after saying what. */
+int tern_script_review(const struct script *script, const struct script_opts *opts);
 
 /* Says what is wrong with the script's line on stderr; the first time only. */
 void tern_script_fail(struct run *run, const char *format, ...)
@@ -174,6 +177,8 @@ void tern_script_tell_left_out(const struct run *run);
 struct script_flow *tern_script_flow(struct run *run, uint16_t local_port, uint16_t remote_port);
 
 /* call.c */
+/* Whether a call is one that can be made; a refusal if not. */
+bool tern_script_call_known(struct run *run, const struct script_call *call);
 void tern_script_call(struct run *run, const struct script_event *event, int64_t from, int64_t to);
 /* Looks at blocked calls that have finished, and at those that should have by now. */
 void tern_script_settle(struct run *run);

@@ -19,8 +19,8 @@
 
 static char said[4096];
 
-/* Runs a script and keeps what it wrote to stderr. */
-static int run(const char *text)
+/* Runs a script, or only reads it, and keeps what it wrote to stderr. */
+static int play(const char *text, int (*how)(const struct script *, const struct script_opts *))
 {
 	FILE *file = tmpfile();
 	int saved = dup(STDERR_FILENO);
@@ -29,7 +29,7 @@ static int run(const char *text)
 	assert_non_null(file);
 	assert_int_equal(tern_script_parse_text(&script, "x.pkt", text), 0);
 	dup2(fileno(file), STDERR_FILENO);
-	int status = tern_script_run(&script, &opts);
+	int status = how(&script, &opts);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -38,6 +38,11 @@ static int run(const char *text)
 	fclose(file);
 	tern_script_free(&script);
 	return status;
+}
+
+static int run(const char *text)
+{
+	return play(text, tern_script_run);
 }
 
 static void assert_passes(const char *text)
@@ -117,6 +122,51 @@ static void any_options_are_any(void **state)
 {
 	(void)state;
 	assert_passes(LISTEN SYN "+0 > S. 0:0(0) ack 1 <...>\n");
+}
+
+static void what_was_left_out_is_said_without_what_was_not(void **state)
+{
+	(void)state;
+	assert_says(0, "`sysctl -q net.ipv4.x=1`\n",
+		"left out: 1 setting tern has not, or not so (x)\n");
+	assert_says(0, "`ip route flush; tc qdisc show`\n", "left out: 2 commands (ip, tc)\n");
+}
+
+static void a_wrong_state_is_named(void **state)
+{
+	(void)state;
+	assert_fails(ACCEPTED "+0 tern_state(4) = FIN_WAIT_1\n",
+		"want  FIN_WAIT_1\n    got   ESTABLISHED\n");
+	assert_fails(ACCEPTED "+0 tern_state(4) = 99\n", "want  99\n    got   ESTABLISHED\n");
+	assert_fails("0 tern_state(4) = ESTABLISHED\n", "want  ESTABLISHED\n    got   -1\n");
+}
+
+static void reading_alone_finds_what_cannot_be_run(void **state)
+{
+	(void)state;
+	static const char *const wrong[][2] = {{"0 reed(3, ..., 0) = 1\n",
+						       "x.pkt:1: reed() is not known here\n"},
+		{"\n0 close(3, 4) = 1\n", "x.pkt:2: close() takes 1 argument\n"},
+		{"0 %{ assert tcpi_nonsense == 1 }%\n", "no such name: tcpi_nonsense\n"},
+		{"0 %{ x = 1 / tcpi_rtt; print(x); assert y }%\n", "no such name: y\n"},
+		{"0 %{ assert 1 + }%\n", "no value at"},
+		{"--frobnicate=1\n0 close(3) = 0\n", "x.pkt:1: --frobnicate=1: no such option"}};
+	for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+		assert_int_equal(play(wrong[k][0], tern_script_review), 2);
+		if (!strstr(said, wrong[k][1]))
+			fail_msg("said: %s", said);
+	}
+}
+
+static void reading_alone_does_not_run(void **state)
+{
+	(void)state;
+	assert_int_equal(play(LISTEN
+				 "0 close(9) = 0\n1 %{ assert tcpi_rtt / tcpi_rto == 7, tcpi_rtt\n"
+				 "assert SK_MEMINFO_DROPS }%\n",
+				 tern_script_review),
+		0);
+	assert_string_equal(said, "");
 }
 
 static void a_packet_that_is_not_sent_is_an_error(void **state)
@@ -424,6 +474,10 @@ int main(void)
 		cmocka_unit_test(an_option_with_another_value_is_an_error),
 		cmocka_unit_test(events_out_of_order_are_an_error),
 		cmocka_unit_test(what_is_not_known_is_said),
+		cmocka_unit_test(what_was_left_out_is_said_without_what_was_not),
+		cmocka_unit_test(reading_alone_finds_what_cannot_be_run),
+		cmocka_unit_test(reading_alone_does_not_run),
+		cmocka_unit_test(a_wrong_state_is_named),
 		cmocka_unit_test(stamps_are_compared_when_a_tick_is_given),
 		cmocka_unit_test(connections_are_told_apart_by_port),
 		cmocka_unit_test(pcap_holds_every_packet),
