@@ -256,7 +256,7 @@ def case_why_unreachable():
     """A router says that there is no way: the program can ask for it, and it is why the end came."""
     iptables = need("iptables")
     write("soft.py", "import errno, select, socket, sys, time\n"
-          "s = socket.create_connection((sys.argv[1], 9))\ns.recv(1)\ns.sendall(b'x' * 3000)\n"
+          "s = socket.create_connection((sys.argv[1], 9))\ns.recv(1)\ns.sendall(b'x' * 1000)\n"
           "def ask():\n    return s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)\n"
           "while not (soft := ask()):\n    time.sleep(0.05)\n"
           "print('told', errno.errorcode[soft], 'then', ask(), flush=True)\n"
