@@ -156,7 +156,11 @@ static void check_segment(struct game *g, const struct ipv4_header *h, struct re
 	if (tcb)
 		check_text(s.data, s.seq.v - tcb->snd.iss.v, s.data_len);
 	check_ecn(h, &s);
-	if (!tcb || s.flags & (TCP_RST | TCP_SYN) || tcb->state == TERN_TCP_CLOSED)
+	if (!tcb || !tcb_in(tcb, SYNCHRONIZED) || s.flags & (TCP_RST | TCP_SYN))
+		return;
+	/* A reply that waited in the link's queue may be of a connection that was there before. */
+	if (seq_lt(s.seq, tcb->snd.iss) || seq_gt(s.seq, tcb->snd.nxt) ||
+		seq_lt(s.ack, tcb->rcv.irs) || seq_gt(s.ack, tcb->rcv.nxt))
 		return;
 	CHECK(h->tos >> 2 == tcb->dscp);
 	check_window(tcb, &s);
@@ -446,11 +450,37 @@ static void act_segment(struct game *g)
 		send_segment(g, &src, &dst, &s, from);
 }
 
+/* The third segment of a handshake. */
+static void complete(struct game *g)
+{
+	uint32_t place = 0;
+	const struct syn *e = tern_syncache_next(g->tcp, &place);
+	if (!e)
+		return;
+	struct tern_addr src = e->remote, dst = e->local;
+	struct tcp_segment s = {
+		.src_port = e->remote_port,
+		.dst_port = e->local_port,
+		.seq = seq_add(e->irs, 1),
+		.ack = seq_add(e->iss, 1),
+		.flags = TCP_ACK,
+		.window = u16(g),
+		.data_len = text_len(g),
+	};
+	if (e->timestamps)
+		s.options = (struct tcp_options){.has = TCP_OPT_TIMESTAMP, .tsval = e->ts_recent};
+	send_segment(g, &src, &dst, &s, 1);
+}
+
 /* What a peer that behaves would say now. */
 static void act_acknowledge(struct game *g)
 {
 	const struct tcb *tcb = pick(g);
-	if (!tcb || tcb->path->loopback)
+	if (!tcb || !(u8(g) & 3)) {
+		complete(g);
+		return;
+	}
+	if (tcb->path->loopback)
 		return;
 	struct tcp_segment s = {
 		.src_port = tcb->remote_port,

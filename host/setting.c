@@ -105,15 +105,6 @@ static const struct setting *find(const char *name)
 	return NULL;
 }
 
-const char *tern_setting_bare(const char *pair)
-{
-	static const char *const prefixes[] = {"net.ipv4.", "net.core."};
-	for (size_t i = 0; i < 2; i++)
-		if (strncmp(pair, prefixes[i], strlen(prefixes[i])) == 0)
-			return pair + strlen(prefixes[i]);
-	return pair;
-}
-
 void tern_setting_why(const char *pair, int err, char *why, size_t size)
 {
 	char name[NAME_MAX_LEN + 1];

@@ -470,8 +470,7 @@ static const char *after(const char *text, const char *beginning)
 	return text;
 }
 
-/* sysctl's name without the folders it has before it. */
-static const char *bare(const char *name)
+const char *tern_setting_bare(const char *name)
 {
 	const char *rest = after(name, "net.ipv4.");
 	rest = rest ? rest : after(name, "net.core.");
@@ -483,7 +482,7 @@ int tern_set_pair(struct tern_stack *stack, const char *pair)
 	struct settings nobodys = {0};
 	char name[64];
 	size_t len = 0;
-	pair = bare(pair);
+	pair = tern_setting_bare(pair);
 	while (pair[len] && pair[len] != '=')
 		len++;
 	if (!pair[len])

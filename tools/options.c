@@ -11,7 +11,7 @@
 
 #define RECORDER_BYTES (4u << 20)
 
-#define KERNEL_ADDR                                                                                \
+#define GIVEN                                                                                      \
 	"  --kernel-addr A/P      address to give to the kernel's end (10.77.0.1/24 with tern's "  \
 	"own\n"                                                                                    \
 	"                         address and a TAP that is made; else left as it is)\n"
@@ -40,8 +40,8 @@
 #define LEFT  "  --kernel-addr A/P      address to give to the kernel's end (left as it is)\n"
 
 const char tern_options_help[] = WHERE LEFT KIND NAMED RECORDED;
-const char tern_options_help_run[] = WHERE KERNEL_ADDR KIND NAMED RECORDED;
-const char tern_options_help_up[] = WHERE KERNEL_ADDR KIND RECORDED;
+const char tern_options_help_run[] = WHERE GIVEN KIND NAMED RECORDED;
+const char tern_options_help_up[] = WHERE GIVEN KIND RECORDED;
 
 void tern_options_init(struct options *o, const char *command)
 {

@@ -107,7 +107,9 @@ void tern_linux_tcp_info(const struct tern_tcp_info *i, struct tcp_info *out)
 	out->tcpi_ato = 40000;
 	out->tcpi_snd_mss = i->mss;
 	out->tcpi_rcv_mss = i->rcv_mss;
-	out->tcpi_advmss = i->advertised_mss - (i->timestamps ? TIMESTAMPS_LEN : 0);
+	out->tcpi_advmss = i->advertised_mss;
+	if (i->timestamps && i->state > TERN_TCP_SYN_RECEIVED)
+		out->tcpi_advmss -= TIMESTAMPS_LEN;
 	out->tcpi_pmtu = i->path_mtu;
 	out->tcpi_unacked = (i->unacked + mss - 1) / mss;
 	out->tcpi_sacked = (i->sacked + mss - 1) / mss;

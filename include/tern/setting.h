@@ -19,8 +19,6 @@ extern "C" {
 
 #define TERN_SETTING_WHY 256
 
-/* "NAME=VALUE", or NAME, without sysctl's net.ipv4. or net.core. before it. */
-const char *tern_setting_bare(const char *pair);
 /* Writes why tern_set_pair refused "NAME=VALUE" with that error: the range, the choice, or what
  * name was perhaps meant. */
 void tern_setting_why(const char *pair, int err, char *why, size_t size);

@@ -157,6 +157,8 @@ int tern_set_text(struct tern_stack *stack, const char *name, const char *value)
 /* The same for "NAME=VALUE", also with sysctl's net.ipv4. or net.core. before it; TERN_EINVAL
  * without the sign. stack NULL: only what it would return. */
 int tern_set_pair(struct tern_stack *stack, const char *pair);
+/* A name, or "NAME=VALUE", without sysctl's net.ipv4. or net.core. before it. */
+const char *tern_setting_bare(const char *name);
 int tern_get(const struct tern_stack *stack, const char *name, int64_t *value);
 /* The k-th setting's name, or NULL past the last. */
 const char *tern_setting_name(unsigned k);

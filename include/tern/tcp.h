@@ -274,8 +274,8 @@ struct tern_tcp_info {
 	uint32_t min_rtt_us; /* smallest of late; 0: no sample yet */
 	uint32_t duplicates; /* D-SACKs heard: what the peer got twice */
 	/* What it has done since it began, or since nothing had happened on it for a while (the
-	 * setting tcp_keep_tally); 0 when it has died. As in Linux's TCP_INFO a FIN counts as a
-	 * byte, and so does the SYN of an open of ours. */
+	 * setting tcp_keep_tally, with which it stays when the connection dies; else 0 then). As in
+	 * Linux's TCP_INFO a FIN counts as a byte, and so does the SYN of an open of ours. */
 	uint64_t bytes_acked, bytes_received; /* that the peer acknowledged; that came in order */
 	uint64_t bytes_sent, bytes_resent;    /* of text; the first has the second in it */
 	uint32_t segments_in, segments_out, text_segments_in, text_segments_out;

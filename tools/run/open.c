@@ -170,9 +170,8 @@ static void relay_ending(void *context)
 	struct sock *sock = context;
 	if (!sock->past)
 		sock->past = calloc(1, sizeof *sock->past);
-	if (!sock->past || tern_tcp_info(run_stack(sock->run), sock->conn, sock->past) != 0)
-		return;
-	sock->past->state = TERN_TCP_CLOSED; /* unless it lives on */
+	if (sock->past)
+		tern_tcp_info(run_stack(sock->run), sock->conn, sock->past);
 }
 
 static void relay_done(void *context, const struct tern_relay_result *result)
@@ -181,16 +180,17 @@ static void relay_done(void *context, const struct tern_relay_result *result)
 	sock->relay = NULL;
 	if (result->error && result->error != TERN_ECONNABORTED)
 		sock->error = tern_errno_of(result->error);
-	if (result->gone && !tern_sock_alive(sock)) /* else the program has only shut it down */
+	if (result->gone && !(sock->shut == SHUT_BOTH && tern_sock_alive(sock)))
 		tern_sock_free(sock);
 }
 
-/* One whose handle is closed, and which has not ended yet. */
+/* One whose handle is closed, and which had not ended then and has not yet. */
 static bool lives_on(const struct sock *sock, struct tern_tcp_info *out)
 {
 	uint32_t cursor = 0;
-	while (tern_tcp_each(run_stack(sock->run), &cursor, out))
-		if (out->local.port == sock->past->local.port &&
+	while (sock->past->state != TERN_TCP_CLOSED &&
+		tern_tcp_each(run_stack(sock->run), &cursor, out))
+		if (out->iss == sock->past->iss && out->local.port == sock->past->local.port &&
 			out->remote.port == sock->past->remote.port &&
 			tern_addr_equal(&out->local.addr, &sock->past->local.addr) &&
 			tern_addr_equal(&out->remote.addr, &sock->past->remote.addr))
@@ -204,8 +204,10 @@ bool tern_run_connection(const struct sock *sock, struct tern_tcp_info *out)
 		return tern_tcp_info(run_stack(sock->run), sock->conn, out) == 0;
 	if (!sock->past)
 		return false;
-	if (!lives_on(sock, out))
+	if (!lives_on(sock, out)) {
 		*out = *sock->past;
+		out->state = TERN_TCP_CLOSED;
+	}
 	return true;
 }
 
@@ -451,5 +453,6 @@ struct verdict tern_run_shutdown(struct call *call)
 	}
 	if (sock->state != SOCK_CONNECTED && sock->state != SOCK_CONNECTING)
 		return refuse(ENOTCONN);
+	sock->shut |= (unsigned)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR: bits, as Linux has it */
 	return leave_it();
 }

@@ -93,6 +93,8 @@ struct group {
 };
 
 /* A socket of the program's. */
+#define SHUT_BOTH 3u /* of sock.shut */
+
 struct sock {
 	struct run *run;
 	struct sandbox *sandbox; /* that it was made in; NULL: which is over */
@@ -104,8 +106,9 @@ struct sock {
 	struct port_hold hold;
 	struct wishes wishes;
 	struct tern_endpoint local, remote;
-	int error; /* errno that SO_ERROR tells, once */
-	bool told; /* connect has returned what came of it */
+	int error;     /* errno that SO_ERROR tells, once */
+	unsigned shut; /* what the program has shut down; SHUT_BOTH: to us it looks as if closed */
+	bool told;     /* connect has returned what came of it */
 	/* connecting, connected */
 	struct tern_conn conn;
 	struct tern_relay *relay;   /* NULL: not yet, or over */

@@ -112,9 +112,15 @@ static const char *check_tcb(const struct tcb *tcb)
 
 static const char *check_half_open(const struct tcp *tcp)
 {
-	uint32_t claimed = 0, slot = 0;
-	for (const struct listener *l; (l = tern_pool_next(&tcp->listeners, &slot)); slot++)
+	uint32_t claimed = 0, outdated = 0, slot = 0, place = 0;
+	for (const struct listener *l; (l = tern_pool_next(&tcp->listeners, &slot)); slot++) {
 		claimed += l->half_open;
+		outdated += l->outdated;
+	}
+	for (const struct syn *e; (e = tern_syncache_next(tcp, &place)); place++)
+		outdated -= e->link.outdated;
+	if (outdated)
+		return "half-open connections with an outdated offer are miscounted";
 	return claimed == tcp->syns.count ? NULL : "a half-open connection without a listener";
 }
 

@@ -42,6 +42,7 @@ static void take_back_growth(struct tcb *tcb)
 	if (tcb->cwnd >= tcb->ssthresh || !tern_rack_reorders(tcb))
 		return;
 	tcb->cwnd -= at_most(tcb->side->rec.grown, tcb->cwnd / 2);
+	tcb->side->rec.grown = 0;
 }
 
 /* RFC 6675 5 (4), RFC 9937 6.2. */
@@ -175,8 +176,8 @@ void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struc
 		info.rtt = d->rtt;
 	uint32_t before = tcb->cwnd;
 	tern_cc_of(tcb)->acked(tcb, &info);
-	uint32_t grown = tcb->cwnd > before ? tcb->cwnd - before : 0;
-	tcb->side->rec.grown = ack->acked ? 0 : tcb->side->rec.grown + grown;
+	if (!ack->acked && tcb->cwnd > before)
+		tcb->side->rec.grown += tcb->cwnd - before;
 }
 
 /* --- an ACK -------------------------------------------------------------------------- */
@@ -277,6 +278,8 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 	struct tcb_side *side = tcb->side;
 	if (!side || says_nothing(tcb, seg, ack))
 		return;
+	if (ack->acked)
+		side->rec.grown = 0;
 	if (scored(tcb))
 		scored_ack(tcp, tcb, seg, ack);
 	else

@@ -103,9 +103,9 @@ static void new_numbers(struct tcp *tcp, struct tcb *tcb, const struct plan *pla
 	if (!side)
 		return;
 	if (plan->len) {
+		tern_rate_sent(tcp, tcb, r);
 		tern_tally_turn(tcp, tcb, STANDING_BUSY);
 		side->tally.sent_at = tcp->core->now;
-		tern_rate_sent(tcp, tcb, r);
 	}
 	if (plan->len % mss)
 		side->small_end = r.hi;

@@ -23,8 +23,8 @@ enum standing {
 struct followed {
 	bool on, app_limited;
 	tern_seq end;
-	uint64_t at, delivered; /* when it went; bytes */
-	uint64_t heard_at, sent_at;
+	uint64_t at, delivered;     /* when it went; bytes */
+	uint64_t heard_at, sent_at; /* the latest delivered was heard of, and was sent */
 };
 
 /* How fast the peer gets what is sent: rate.c. */
@@ -35,7 +35,7 @@ struct delivery_rate {
 	tern_seq drained_end; /* ... until more than this has come */
 	uint64_t delivered;   /* bytes, so far, ... */
 	uint64_t heard_at;    /* ... and when the latest of them were heard of, ns */
-	uint64_t sent_at;     /* ns: the segment that was followed before was sent */
+	uint64_t begun_at;    /* ns: what is under way was begun when nothing was */
 	struct followed followed;
 };
 

@@ -143,8 +143,8 @@ static void side_free(struct tcp *tcp, struct tcb *tcb)
 	tcb->side = NULL;
 }
 
-/* Nothing has happened for a while: what was known of the path is old. The counts stay, and when
- * the peer was heard, and something was sent, last. */
+/* It is dead, or nothing has happened for a while and what was known of the path is old. The counts
+ * stay, and when the peer was heard, and something was sent, last. */
 static void renew(const struct tcp *tcp, struct tcb *tcb)
 {
 	struct tcb_side *side = tcb->side, old = *side;

@@ -146,8 +146,8 @@ struct listener *tern_listen_of(const struct tcp *tcp, struct tern_listener list
 uint32_t tern_listen_window(const struct tcp *tcp, const struct listener *l);
 /* And the window scale beside it. */
 uint8_t tern_listen_scale(const struct tcp *tcp, const struct listener *l);
-/* Before a SYN-ACK is said, or something else is made of it: options and settings may have made it
- * smaller than what was said before. */
+/* Before a SYN-ACK goes or a handshake is completed: options and settings may have made the window
+ * smaller than what was offered before. */
 void tern_listen_settle_window(struct tcp *tcp, struct listener *l);
 /* What the SYN-ACK of a half-open connection offered, bytes, or more; NULL: of a cookie. */
 uint32_t tern_listen_told(const struct tcp *tcp, const struct listener *l, const struct syn *e);

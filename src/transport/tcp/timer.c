@@ -311,7 +311,7 @@ const char *tern_timer_next(const struct tcp *tcp, const struct tcb *tcb, uint64
 
 void tern_timer_busy(struct tcp *tcp, struct tcb *tcb)
 {
-	if (!tcb_linger_is_close(tcb) && tcb->side)
+	if (!tcb_linger_is_close(tcb) && tcb->side && tcb->state != TERN_TCP_CLOSED)
 		set(tcp, tcb, &tcb->linger_at, QUIET_TIME);
 }
 

@@ -116,8 +116,29 @@ static void what_slow_start_added_while_a_loss_waited_is_taken_back(void **state
 	peer_close(&p);
 }
 
-/* Most of what arrives in a recovery was sent again; what was not, and overtook it, is no measure.
- */
+/* What was added before another loss, and taken back or not, is of no concern. */
+static void what_is_taken_back_is_of_this_loss_alone(void **state)
+{
+	(void)state;
+	struct peer p;
+	overtake(&p);
+	score_ack(&p, 10 * MSS, BLOCKS({11 * MSS, 21 * MSS}));
+	peer_ignore(&p, RTT / 2);
+	score_ack_only(&p, 40 * MSS);
+	peer_drain(&p);
+	score_ack(&p, 40 * MSS, BLOCKS({10 * MSS, 11 * MSS})); /* D-SACK: it was for nothing */
+	assert_int_equal(peer_info(&p).ssthresh, UINT32_MAX);
+	score_write(&p, 40);
+	peer_drain(&p);
+	peer_wait(&p, RTT);
+	uint32_t before = peer_info(&p).cwnd;
+	score_ack(&p, 40 * MSS, BLOCKS({41 * MSS, 51 * MSS}));
+	peer_ignore(&p, 2 * RTT / 3);
+	assert_true(peer_info(&p).recovering);
+	assert_int_equal(peer_info(&p).ssthresh, before / 2);
+	peer_close(&p);
+}
+
 /* A window that was not half used does not grow, and there is nothing to take back. */
 static void what_slow_start_did_not_add_is_not_taken_back(void **state)
 {
@@ -137,6 +158,8 @@ static void what_slow_start_did_not_add_is_not_taken_back(void **state)
 	peer_close(&p);
 }
 
+/* Most of what arrives in a recovery was sent again; what was not, and overtook it, is no measure.
+ */
 static void what_overtakes_a_recovery_is_not_timed(void **state)
 {
 	(void)state;
@@ -385,6 +408,7 @@ int main(void)
 		cmocka_unit_test(how_far_things_overtake_is_told),
 		cmocka_unit_test(what_overtakes_opens_the_window_once_the_path_reorders),
 		cmocka_unit_test(what_slow_start_added_while_a_loss_waited_is_taken_back),
+		cmocka_unit_test(what_is_taken_back_is_of_this_loss_alone),
 		cmocka_unit_test(what_slow_start_did_not_add_is_not_taken_back),
 		cmocka_unit_test(what_overtakes_a_recovery_is_not_timed),
 		cmocka_unit_test(duplicates_widen_the_reordering_window_once_a_round),
