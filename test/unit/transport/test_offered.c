@@ -24,6 +24,7 @@ static uint32_t accepted_window(struct peer *p)
 	return peer_info(p).rcv_wnd;
 }
 
+/* SHLD-14. */
 static void what_was_offered_stays_open(void **state)
 {
 	(void)state;
