@@ -34,6 +34,8 @@ struct congestion_control {
 	/* The last reduction was for nothing: cwnd and ssthresh are what they were again; put
 	 * private state back, too. NULL if there is none. */
 	void (*undone)(struct tcb *tcb);
+	/* By what slow start's growth is divided now; NULL: 1 (RFC 9406). */
+	uint32_t (*slowed)(const struct tcb *tcb);
 	/* Data is about to be sent, and nothing has been in flight; NULL if that is nothing to it.
 	 */
 	void (*resumed)(struct tcb *tcb, uint64_t now);
@@ -46,6 +48,12 @@ const struct congestion_control *tern_cc_of(const struct tcb *tcb);
 const struct congestion_control *tern_cc_at(unsigned number);
 /* From now on that one, from the windows as they are. */
 void tern_cc_choose(struct tcb *tcb, unsigned number);
+
+static inline uint32_t tern_cc_slowed(const struct tcb *tcb)
+{
+	const struct congestion_control *cc = tern_cc_of(tcb);
+	return cc->slowed ? cc->slowed(tcb) : 1;
+}
 
 /* --- for recovery.c and ecn.c ---------------------------------------------------------- */
 
@@ -105,5 +113,7 @@ bool tern_cwv_remembers(const struct tcp *tcp, const struct tcb *tcb);
 /* An ACK in slow start: by what to divide its growth, 1 or CSS_GROWTH_DIVISOR. Sets ssthresh when
  * slow start is over. */
 uint32_t tern_hystart_acked(struct tcb *tcb, struct hystart *h, const struct ack_info *ack);
+/* The same, of no ACK. */
+uint32_t tern_hystart_divisor(const struct hystart *h);
 
 #endif

@@ -178,6 +178,12 @@ static void undone(struct tcb *tcb)
 	c->prior = c->had_prior;
 }
 
+static uint32_t slowed(const struct tcb *tcb)
+{
+	bool first = tcb->ssthresh == UINT32_MAX;
+	return first ? tern_hystart_divisor(&tcb->side->cc.cubic.hystart) : 1;
+}
+
 static void resumed(struct tcb *tcb, uint64_t now)
 {
 	leave_out(&tcb->side->cc.cubic, now);
@@ -189,5 +195,6 @@ const struct congestion_control tern_cc_cubic = {
 	.ssthresh = ssthresh,
 	.timed_out = timed_out,
 	.undone = undone,
+	.slowed = slowed,
 	.resumed = resumed,
 };

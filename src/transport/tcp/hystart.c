@@ -43,6 +43,11 @@ static bool delay_grows(const struct hystart *h)
 	return h->round_min >= h->last_min + at_most(thresh, MAX_RTT_THRESH);
 }
 
+uint32_t tern_hystart_divisor(const struct hystart *h)
+{
+	return h->baseline ? CSS_GROWTH_DIVISOR : 1;
+}
+
 uint32_t tern_hystart_acked(struct tcb *tcb, struct hystart *h, const struct ack_info *ack)
 {
 	bool round_over = h->begun && seq_geq(tcb->snd.una, h->round_end);
@@ -57,5 +62,5 @@ uint32_t tern_hystart_acked(struct tcb *tcb, struct hystart *h, const struct ack
 		tcb->ssthresh = tcb->cwnd;
 	if (round_over || !h->begun)
 		begin_round(tcb, h);
-	return h->baseline ? CSS_GROWTH_DIVISOR : 1;
+	return tern_hystart_divisor(h);
 }

@@ -32,6 +32,22 @@ uint32_t tern_recovery_ssthresh(struct tcb *tcb)
 
 /* --- fast recovery by the scoreboard ------------------------------------------------------ */
 
+/* Bytes sent after the first that is lost and delivered before it. */
+static uint32_t delivered_since(const struct scoreboard *b)
+{
+	uint32_t i = 0, bytes = 0;
+	while (i < b->count && !(board_at_const(b, i)->flags & XMIT_LOST))
+		i++;
+	if (i == b->count)
+		return 0;
+	for (uint64_t at = board_at_const(b, i)->at; i < b->count; i++) {
+		const struct xmit *x = board_at_const(b, i);
+		if (x->flags & XMIT_SACKED && x->at >= at)
+			bytes += seq_diff(board_end(b, i), x->lo);
+	}
+	return bytes;
+}
+
 /*
  * Where the path reorders, a loss is known for one only after the reordering window. What slow
  * start has added meanwhile it would not have added had it known: what the path carried is less.
@@ -41,8 +57,9 @@ static void take_back_growth(struct tcb *tcb)
 {
 	if (tcb->cwnd >= tcb->ssthresh || !tern_rack_reorders(tcb))
 		return;
-	tcb->cwnd -= at_most(tcb->side->rec.grown, tcb->cwnd / 2);
-	tcb->side->rec.grown = 0;
+	uint32_t added = delivered_since(&tcb->side->rec.board) / tern_cc_slowed(tcb);
+	added = at_most(added, tcb->side->rec.grown);
+	tcb->cwnd -= at_most(added, tcb->cwnd / 2);
 }
 
 /* RFC 6675 5 (4), RFC 9937 6.2. */
@@ -176,8 +193,8 @@ void tern_recovery_grow(struct tcb *tcb, const struct ack_info *ack, const struc
 		info.rtt = d->rtt;
 	uint32_t before = tcb->cwnd;
 	tern_cc_of(tcb)->acked(tcb, &info);
-	if (!ack->acked && tcb->cwnd > before)
-		tcb->side->rec.grown += tcb->cwnd - before;
+	bool grew = tcb->cwnd > before;
+	tcb->side->rec.grown = grew ? tcb->side->rec.grown + (tcb->cwnd - before) : 0;
 }
 
 /* --- an ACK -------------------------------------------------------------------------- */
@@ -278,8 +295,6 @@ void tern_recovery_ack(struct tcp *tcp, struct tcb *tcb, const struct tcp_segmen
 	struct tcb_side *side = tcb->side;
 	if (!side || says_nothing(tcb, seg, ack))
 		return;
-	if (ack->acked)
-		side->rec.grown = 0;
 	if (scored(tcb))
 		scored_ack(tcp, tcb, seg, ack);
 	else

@@ -125,7 +125,7 @@ struct recovery {
 	struct undo undo;
 	uint8_t frto;          /* enum frto */
 	uint8_t timer;         /* enum loss_timer */
-	uint32_t grown;        /* bytes by which cwnd has, since snd.una moved last */
+	uint32_t grown;        /* bytes by which cwnd has since an ACK last did not open it */
 	tern_seq tail;         /* where the last segment of new data began */
 	uint64_t probe_set_at; /* ns: when the probe timer was set */
 };
