@@ -1,3 +1,4 @@
+/* Why a setting was refused, in words, and what was perhaps meant. */
 #include <tern/setting.h>
 
 #include <stdbool.h>

@@ -1572,6 +1572,19 @@ static void t_shut_both(void)
 	names_of(q.c, q.l);
 }
 
+/* The peer reset it, and connects once more from the same port: that is another's connection. */
+static void t_reset_and_again(void)
+{
+	struct pair p = pair();
+	int port = port_of(p.c), again = tcp();
+	reset_by(p.c);
+	R(set(again, SOL_SOCKET, SO_REUSEADDR, 1));
+	R(bind_to(again, "127.0.0.1", port) != 0);
+	R(dial_from(again, "127.0.0.1", port_of(p.l)));
+	FD(accept(p.l, NULL, NULL));
+	names_of(p.s, p.l);
+}
+
 static void t_tcp_info(void)
 {
 	struct pair p = pair();
@@ -1853,6 +1866,7 @@ static const struct {
 	T(what_it_is),
 	T(tcp_options),
 	T(shut_both),
+	T(reset_and_again),
 	T(tcp_info),
 	T(keepalive),
 	T(rare_options),

@@ -92,9 +92,9 @@ struct group {
 	struct group *next, **link;
 };
 
-/* A socket of the program's. */
 #define SHUT_BOTH 3u /* of sock.shut */
 
+/* A socket of the program's. */
 struct sock {
 	struct run *run;
 	struct sandbox *sandbox; /* that it was made in; NULL: which is over */

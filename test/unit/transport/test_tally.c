@@ -195,6 +195,26 @@ static void a_dead_connection_tells_what_it_did(void **state)
 	pair_close(&t);
 }
 
+/* It keeps its side block, and has nothing to wait for all the same. */
+static void what_is_read_of_a_dead_connection_sets_no_timer(void **state)
+{
+	(void)state;
+	static struct pair t;
+	uint8_t data[1000];
+	open_pair(&t);
+	pair_set(&t, "tcp_keep_tally", true);
+	tern_tcp_write(t.side[1].stack, t.side[1].conn, data, sizeof data);
+	tern_tcp_shutdown(t.side[1].stack, t.side[1].conn);
+	pair_run(&t, SEC);
+	tern_tcp_shutdown(t.side[0].stack, t.side[0].conn);
+	pair_run(&t, 3600 * SEC);
+	assert_int_equal(pair_info(&t, 0).state, TERN_TCP_CLOSED);
+	assert_true(tern_deadline(t.side[0].stack) == TERN_NEVER);
+	assert_int_equal(tern_tcp_read(t.side[0].stack, t.side[0].conn, data, sizeof data), 1000);
+	assert_true(tern_deadline(t.side[0].stack) == TERN_NEVER);
+	pair_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +227,7 @@ int main(void)
 		cmocka_unit_test(time_wait_does_not_know_when_it_sent),
 		cmocka_unit_test(an_idle_connection_keeps_its_tally_if_it_is_told_to),
 		cmocka_unit_test(a_dead_connection_tells_what_it_did),
+		cmocka_unit_test(what_is_read_of_a_dead_connection_sets_no_timer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
